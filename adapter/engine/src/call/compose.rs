@@ -1,0 +1,423 @@
+//! Writing messages: what each leg's own dialog puts in, and what passes from the other party.
+
+use core::fmt::{self, Write};
+
+use bus_schema::Actor;
+use bytes::Bytes;
+use sip::{Builder, Limits, Message, Method, Name, reply};
+
+use super::leg_state::Leg;
+use super::{Call, Home};
+use crate::headers::{self, Body, Trust};
+use crate::hop::{Hop, Listener, Transport};
+use crate::token::{BRANCH_COOKIE, LegId, TOKEN_LEN, Token, TokenText};
+
+/// What a party may send inside a call. PRACK is not here: 100rel is not offered on any leg.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, REFER, NOTIFY";
+
+/// RFC 3261 8.1.1.6, for what begins here.
+const MAX_FORWARDS: u8 = 70;
+
+/// Room for what a request of ours adds to what passes through.
+const HEAD_BYTES: usize = 700;
+
+/// Reason header values (RFC 3326) for BYE, CANCEL and refusals, as whole lines.
+pub(super) type Reasons = Bytes;
+
+/// The losers of a fork are told that somebody else has answered.
+pub(super) const COMPLETED_ELSEWHERE: &[u8] =
+    b"Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n";
+
+/// The Reason lines of a message, to be passed on untouched.
+pub(super) fn reasons(message: &Message) -> Reasons {
+    let mut lines = message
+        .headers()
+        .filter(|header| header.name == Name::Reason);
+    let Some(first) = lines.next() else {
+        return Bytes::new();
+    };
+    let Some(second) = lines.next() else {
+        return Bytes::copy_from_slice(first.line);
+    };
+    let mut all = [first.line, second.line].concat();
+    for line in lines.take(2) {
+        all.extend_from_slice(line.line);
+    }
+    all.into()
+}
+
+/// A Reason line from the cause of an end, where no party has said one.
+pub(super) fn reason_of(cause: &bus_schema::Cause) -> Reasons {
+    match (cause.q850, cause.sip_status) {
+        (Some(q850), _) => {
+            format!("Reason: Q.850;cause={q850};text=\"{}\"\r\n", cause.reason).into()
+        }
+        (None, Some(status)) => format!("Reason: SIP;cause={status}\r\n").into(),
+        (None, None) => Bytes::new(),
+    }
+}
+
+/// The reason phrase of a status of ours.
+pub(super) fn phrase(status: u16) -> &'static str {
+    match status {
+        100 => "Trying",
+        180 => "Ringing",
+        183 => "Session Progress",
+        200 => "OK",
+        302 => "Moved Temporarily",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        410 => "Gone",
+        420 => "Bad Extension",
+        480 => "Temporarily Unavailable",
+        481 => "Call/Transaction Does Not Exist",
+        482 => "Loop Detected",
+        483 => "Too Many Hops",
+        484 => "Address Incomplete",
+        486 => "Busy Here",
+        487 => "Request Terminated",
+        488 => "Not Acceptable Here",
+        491 => "Request Pending",
+        500 => "Server Internal Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Server Time-out",
+        600 => "Busy Everywhere",
+        603 => "Decline",
+        606 => "Not Acceptable",
+        607 => "Unwanted",
+        status => match status / 100 {
+            1 => "Progress",
+            2 => "OK",
+            3 => "Redirected",
+            4 => "Refused",
+            5 => "Server Failure",
+            _ => "Global Failure",
+        },
+    }
+}
+
+/// A From or To value of another dialog without its tag, and with one of ours.
+struct Retagged<'a> {
+    value: &'a str,
+    tag: Option<TokenText>,
+}
+
+impl fmt::Display for Retagged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.value)?;
+        match self.tag {
+            Some(tag) => {
+                f.write_str(";tag=")?;
+                f.write_str(tag.as_str())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The name-addr of a From or To without any parameter of the header.
+fn name_addr(value: &str) -> &str {
+    let mut quoted = false;
+    let mut escaped = false;
+    for (at, c) in value.bytes().enumerate() {
+        match c {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'>' if !quoted => return &value[..=at],
+            _ => {}
+        }
+    }
+    // An addr-spec: parameters belong to the header (RFC 3261 20).
+    value.split(';').next().unwrap_or(value).trim_end()
+}
+
+/// A Contact of ours; the user part tells the owner even if a peer loses the tags.
+struct Contact<'a> {
+    token: TokenText,
+    listener: &'a Listener,
+}
+
+impl fmt::Display for Contact<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Listener {
+            contact_host,
+            transport,
+            ..
+        } = self.listener;
+        let Self { token, .. } = self;
+        f.write_str("<sip:")?;
+        f.write_str(token.as_str())?;
+        f.write_str("@")?;
+        f.write_str(contact_host)?;
+        match transport.param() {
+            "udp" => f.write_str(">"),
+            param => write!(f, ";transport={param}>"),
+        }
+    }
+}
+
+/// The Via of a request of ours. `rport` costs nothing where it is not needed (RFC 3581).
+struct Via<'a> {
+    listener: &'a Listener,
+    branch: &'a str,
+}
+
+impl fmt::Display for Via<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (transport, sent_by) = (self.listener.transport.via(), &self.listener.sent_by);
+        let parts = [
+            "SIP/2.0/",
+            transport,
+            " ",
+            sent_by,
+            ";branch=",
+            self.branch,
+            ";rport",
+        ];
+        parts.into_iter().try_for_each(|part| f.write_str(part))
+    }
+}
+
+/// The listener that speaks for us on a hop.
+fn listener(home: &Home, hop: Hop) -> Option<&Listener> {
+    home.listeners
+        .get(usize::from(hop.listener()))
+        .or_else(|| home.listeners.first())
+}
+
+/// Which identity an INVITE of ours shows, and what passes with it.
+pub(super) enum Face<'a> {
+    /// The caller's INVITE goes on.
+    Passed(&'a Message),
+    /// We call in the name of another.
+    Ours {
+        from: &'a str,
+        to: &'a str,
+        /// More headers, as whole lines.
+        lines: &'a [u8],
+        /// What is offered; nothing where the peer is to offer.
+        offer: Option<&'a [u8]>,
+    },
+}
+
+impl Call {
+    /// Whether what is behind a hop speaks WebRTC: browsers are reached over WebSocket only.
+    pub(super) fn is_web(&self, hop: Hop) -> bool {
+        let transport = match hop {
+            Hop::Connect { transport, .. } => Some(transport),
+            Hop::Udp { .. } | Hop::Flow { .. } => {
+                listener(&self.home, hop).map(|listener| listener.transport)
+            }
+        };
+        matches!(transport, Some(Transport::Ws | Transport::Wss))
+    }
+
+    pub(super) fn token(&self, leg: LegId) -> TokenText {
+        Token::new(self.key, leg).text(&self.home.tokens)
+    }
+
+    /// Writes our Contact on a leg.
+    fn put_contact(&self, leg: &Leg, out: &mut Builder) {
+        if let Some(listener) = leg.hop.and_then(|hop| listener(&self.home, hop)) {
+            let token = self.token(leg.id);
+            out.line(Name::Contact, Contact { token, listener });
+        }
+    }
+
+    /// The next branch of a leg.
+    pub(super) fn branch(&mut self, at: usize) -> Box<str> {
+        let token = self.token(self.legs[at].id);
+        let leg = &mut self.legs[at];
+        leg.branches = leg.branches.wrapping_add(1);
+        branch_text(token, leg.branches)
+    }
+
+    /// The branch that was number `number`.
+    pub(super) fn branch_again(&self, at: usize, number: u32) -> Box<str> {
+        branch_text(self.token(self.legs[at].id), number)
+    }
+
+    /// Begins the next request in the dialog of leg `at`.
+    pub(super) fn in_dialog(&mut self, at: usize, method: &str, branch: &str) -> Option<Builder> {
+        let leg = &mut self.legs[at];
+        let listener = listener(&self.home, leg.hop?)?;
+        let mut out = leg
+            .dialog
+            .as_mut()?
+            .request(method, Via { listener, branch });
+        if matches!(
+            method,
+            "INVITE" | "UPDATE" | "SUBSCRIBE" | "NOTIFY" | "REFER"
+        ) {
+            self.put_contact(&self.legs[at], &mut out);
+            out.bytes(Name::Allow, ALLOW.as_bytes());
+        }
+        Some(out)
+    }
+
+    /// Begins the ACK of the 2xx to our INVITE number `cseq` on leg `at`.
+    pub(super) fn ack_head(&self, at: usize, cseq: u32, branch: &str) -> Option<Builder> {
+        let leg = &self.legs[at];
+        let listener = listener(&self.home, leg.hop?)?;
+        Some(leg.dialog.as_ref()?.ack(cseq, Via { listener, branch }))
+    }
+
+    /// The INVITE that makes leg `at`.
+    pub(super) fn invite(&self, at: usize, branch: &str, face: &Face<'_>) -> Bytes {
+        let leg = &self.legs[at];
+        let Some(inviting) = &leg.inviting else {
+            return Bytes::new();
+        };
+        let token = self.token(leg.id);
+        let passed = match face {
+            Face::Passed(message) => message.bytes().len(),
+            Face::Ours { lines, offer, .. } => lines.len() + offer.map_or(0, <[u8]>::len),
+        };
+        let mut out = Builder::request(
+            Method::Invite.as_str(),
+            &inviting.target.uri,
+            passed + HEAD_BYTES,
+        );
+        if let Some(listener) = leg.hop.and_then(|hop| listener(&self.home, hop)) {
+            out.line(Name::Via, Via { listener, branch });
+        }
+        for route in &inviting.target.route {
+            out.bytes(Name::Route, route.as_bytes());
+        }
+        let (from, to, hops) = match face {
+            Face::Passed(message) => (
+                name_addr(message.text(Name::From).unwrap_or_default()),
+                name_addr(message.text(Name::To).unwrap_or_default()),
+                message
+                    .max_forwards()
+                    .unwrap_or(MAX_FORWARDS)
+                    .saturating_sub(1),
+            ),
+            Face::Ours { from, to, .. } => (*from, *to, MAX_FORWARDS),
+        };
+        out.number(Name::MaxForwards, hops.into())
+            .line(
+                Name::From,
+                Retagged {
+                    value: from,
+                    tag: Some(token),
+                },
+            )
+            .line(
+                Name::To,
+                Retagged {
+                    value: to,
+                    tag: None,
+                },
+            )
+            .bytes(Name::CallId, token.as_str().as_bytes())
+            .bytes(Name::CSeq, b"1 INVITE");
+        self.put_contact(leg, &mut out);
+        out.bytes(Name::Allow, ALLOW.as_bytes());
+        match face {
+            Face::Passed(message) => {
+                headers::copy(&mut out, message, self.trust(at), Body::Kept);
+                out.body(None, message.body())
+            }
+            Face::Ours { lines, offer, .. } => {
+                out.raw(lines);
+                match offer {
+                    Some(offer) => out.body(Some(b"application/sdp"), offer),
+                    None => out.end(),
+                }
+            }
+        }
+    }
+
+    /// The CANCEL of the INVITE whose bytes these are (RFC 3261 9.1).
+    pub(super) fn cancel_of(invite: &Bytes, reasons: &[u8]) -> Option<Bytes> {
+        let invite = Message::parse_datagram(invite.clone(), &Limits::default()).ok()?;
+        let seq = invite.cseq().ok()?.seq;
+        let mut out = Builder::request(Method::Cancel.as_str(), invite.uri()?, HEAD_BYTES);
+        for header in invite.headers() {
+            match header.name {
+                Name::Via
+                | Name::Route
+                | Name::From
+                | Name::To
+                | Name::CallId
+                | Name::MaxForwards => drop(out.copy(header)),
+                _ => {}
+            }
+        }
+        out.line(Name::CSeq, format_args!("{seq} CANCEL"))
+            .raw(reasons);
+        Some(out.end())
+    }
+
+    /// Who of the two ends of a message on its way to leg `at` is trusted to assert identities.
+    pub(super) fn trust(&self, at: usize) -> Trust {
+        let caller = self.story.trusted;
+        let to_caller = self.legs[at].party == Actor::Caller;
+        Trust {
+            from: caller && !to_caller,
+            to: caller && to_caller,
+        }
+    }
+
+    /// A refusal of a request on a leg, with no more than it needs.
+    pub(super) fn refuse(
+        &mut self,
+        leg: LegId,
+        id: sip::ServerId,
+        request: &Message,
+        status: u16,
+        extra: Option<(Name, &str)>,
+    ) {
+        let invite = request.method() == Some(Method::Invite);
+        let token = self.token(leg);
+        let mut out = reply(request, status, phrase(status), Some(token.as_str()));
+        if let Some((name, value)) = extra {
+            out.line(name, value);
+        }
+        if status == 405 {
+            out.line(Name::Allow, ALLOW);
+        }
+        let bytes = out.end();
+        self.respond(leg, id, invite, status, bytes);
+    }
+
+    /// What a response that makes or refreshes a dialog says of us (RFC 3261 12.1.1).
+    pub(super) fn dialog_lines(&self, at: usize, request: &Message, out: &mut Builder) {
+        out.copy_all(request, Name::RecordRoute);
+        self.put_contact(&self.legs[at], out);
+        out.bytes(Name::Allow, ALLOW.as_bytes());
+    }
+}
+
+fn branch_text(token: TokenText, number: u32) -> Box<str> {
+    // The number nearly always has its eight digits, and then the text is cut without a move.
+    let mut text = String::with_capacity(BRANCH_COOKIE.len() + TOKEN_LEN + 1 + 8);
+    text.push_str(BRANCH_COOKIE);
+    text.push_str(token.as_str());
+    // A String takes all that is written.
+    let _infallible = write!(text, ".{number:x}");
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_addr;
+
+    #[test]
+    fn a_name_addr_ends_before_the_headers_parameters() {
+        for (value, expected) in [
+            ("<sip:a@b;x=y>;tag=1", "<sip:a@b;x=y>"),
+            ("\"A; \\\">\" <sip:a@b>;tag=1", "\"A; \\\">\" <sip:a@b>"),
+            ("sip:a@b;tag=1", "sip:a@b"),
+            ("sip:a@b", "sip:a@b"),
+        ] {
+            assert_eq!(name_addr(value), expected);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Whole calls, told line by line: what goes in is in the test, what comes out is in the
+//! transcript.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic in a test is the report"
+)]
+
+mod any;
+mod basic;
+mod command;
+mod dialog;
+mod forks;
+mod originate;
+mod originate_web;
+mod restart;
+mod scene;
