@@ -1,0 +1,327 @@
+//! The front of an arbiter: requests outside any dialog. It challenges, registers, answers what is
+//! for us, and turns what may go on into calls and relays. It keeps nothing for those it refuses
+//! (RFC 3261 8.2.7): a flood of them costs no memory.
+
+use std::{rc::Rc, sync::atomic::Ordering};
+
+use actix::{Actor, Context, Handler, Message as Letter};
+use bus_schema::{Actor as Who, Cause, EventName, Incident, Reason, SecurityData, Severity};
+use bytes::Bytes;
+use engine::{
+    AuthSettings, Authenticator, Caller, Challenge, Directory, Hop, Outcome, location::Locations,
+    relay, route::Plan,
+};
+use sip::{Message, Method, Name, digest::NonceSecret};
+
+use crate::{
+    call::Call,
+    limit::refused,
+    local::{Local, Registering},
+    random::{random_bytes, random_u64},
+    relay::Relay,
+};
+
+/// After how many seconds a refused caller may try again.
+const RETRY_AFTER: u32 = 5;
+
+/// The actor.
+pub(crate) struct Front {
+    local: Rc<Local>,
+    authenticator: Authenticator,
+}
+
+/// A message that belongs to nothing there is.
+#[derive(Letter)]
+#[rtype(result = "()")]
+pub(crate) struct Knock {
+    pub(crate) message: Message,
+    pub(crate) hop: Hop,
+}
+
+impl Front {
+    pub(crate) fn new(local: Rc<Local>) -> Self {
+        let authenticator = Authenticator::new(AuthSettings {
+            secret: NonceSecret(random_bytes()),
+            nonce_life: local.shared.nonces.life,
+            nonces_max: local.shared.nonces.most,
+        });
+        Self {
+            local,
+            authenticator,
+        }
+    }
+
+    fn take(&mut self, Knock { message, hop }: Knock) {
+        if !message.is_request() {
+            // A response to nothing of ours.
+            return;
+        }
+        let Some(message) = self.local.to_transaction(message, hop) else {
+            return;
+        };
+        if has_too_many_hops(&message, self.local.shared.book.load().hops_max) {
+            refused("hops");
+            if message.method() != Some(Method::Ack) {
+                self.refuse(&message, hop, 483, "Too Many Hops");
+            }
+            return;
+        }
+        let tag = self.local.stateless_tag(&message);
+        match relay::front(&message, self.is_for_us(&message), &tag) {
+            relay::Front::Drop => {}
+            relay::Front::Answer { status: _, bytes } => self.local.reply(&message, hop, bytes),
+            relay::Front::Relay => self.relay(message, hop),
+            relay::Front::Elsewhere if message.method() == Some(Method::Register) => {
+                self.register(&message, hop);
+            }
+            relay::Front::Elsewhere => self.invite(message, hop),
+        }
+    }
+
+    // ---- answers
+
+    fn refuse(&self, request: &Message, hop: Hop, status: u16, reason: &str) {
+        let bytes = self.local.refuse(request, status, reason);
+        self.local.reply(request, hop, bytes);
+    }
+
+    fn busy(&self, request: &Message, hop: Hop) {
+        let tag = self.local.stateless_tag(request);
+        let mut out = sip::reply(request, 503, "Service Unavailable", Some(&tag));
+        out.line(Name::RetryAfter, RETRY_AFTER);
+        self.local.reply(request, hop, out.end());
+    }
+
+    fn challenge(&self, request: &Message, hop: Hop, challenge: &Challenge) {
+        let tag = self.local.stateless_tag(request);
+        let mut out = sip::reply(request, challenge.status, challenge.reason(), Some(&tag));
+        challenge.write(&mut out);
+        self.local.reply(request, hop, out.end());
+        if challenge.failure.is_some() {
+            self.incident(EventName::SecurityAuthFailed, request, Reason::Unauthorized);
+        }
+    }
+
+    /// A request-URI without a user part, at a host that is ours.
+    fn is_for_us(&self, request: &Message) -> bool {
+        let Some(Ok(uri)) = request.uri().map(sip::Uri::parse) else {
+            return false;
+        };
+        uri.user.is_none()
+            && self
+                .local
+                .shared
+                .book
+                .load()
+                .domains
+                .find(uri.host.host)
+                .is_some()
+    }
+
+    fn incident(&self, name: EventName, request: &Message, reason: Reason) {
+        let aor = request.from().ok().and_then(|from| from.uri().ok());
+        let aor = aor.and_then(|uri| Some(format!("{}@{}", uri.user?, uri.host.host).into()));
+        let incident = Incident {
+            severity: Severity::Warn,
+            source: request
+                .source()
+                .map(|source| source.ip().to_string().into()),
+            transport: None,
+            aor,
+            count: 1,
+            until: None,
+        };
+        let cause = Cause::new(Who::User, reason);
+        self.local
+            .shared
+            .announce(name, SecurityData { incident, cause });
+    }
+
+    /// Lets a caller through, or answers it.
+    fn admit(&mut self, request: &Message, hop: Hop) -> Option<Caller> {
+        let now = self.local.clock.now();
+        let book = self.local.shared.book.load_full();
+        let directory = Directory {
+            domains: &book.domains,
+            users: &book.users,
+        };
+        match self
+            .authenticator
+            .call(now, random_u64(), directory, request, false)
+        {
+            Outcome::Allowed(caller) => Some(caller),
+            Outcome::Challenge(challenge) => {
+                self.challenge(request, hop, &challenge);
+                None
+            }
+            Outcome::Refused {
+                status,
+                reason,
+                proven,
+            } => {
+                self.refuse(request, hop, status, reason);
+                if proven.is_some() {
+                    self.incident(
+                        EventName::SecurityNotPermitted,
+                        request,
+                        Reason::NotPermitted,
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    // ---- REGISTER
+
+    fn register(&mut self, request: &Message, hop: Hop) {
+        // Over a connection nothing is repeated.
+        let transaction = match hop.is_reliable() {
+            true => None,
+            false => self.local.transaction_hash(request),
+        };
+        if transaction.is_some_and(|key| self.local.answer_again(key, request, hop)) {
+            return;
+        }
+        let shared = &self.local.shared;
+        let now = self.local.clock.now();
+        let book = shared.book.load_full();
+        let directory = Directory {
+            domains: &book.domains,
+            users: &book.users,
+        };
+        let caller = match self
+            .authenticator
+            .register(now, random_u64(), directory, request)
+        {
+            Outcome::Allowed(caller) => caller,
+            Outcome::Challenge(challenge) => return self.challenge(request, hop, &challenge),
+            Outcome::Refused {
+                status,
+                reason,
+                proven,
+            } => {
+                self.refuse(request, hop, status, reason);
+                if proven.is_some() {
+                    self.incident(
+                        EventName::SecurityNotPermitted,
+                        request,
+                        Reason::NotPermitted,
+                    );
+                }
+                return;
+            }
+        };
+        let Some(aor) = caller.aor() else { return };
+        let mut contacts = request.list(Name::Contact);
+        if contacts.any(|contact| contact.len() > book.contact_bytes_max) {
+            refused("contact_bytes");
+            return self.refuse(request, hop, 400, "Contact Too Long");
+        }
+        let known = |locations: &Locations| !locations.all(aor).is_empty();
+        if shared.bindings.load(Ordering::Relaxed) >= book.registrations_max
+            && !shared.registry.locations(aor, known)
+        {
+            refused("registrations");
+            return self.busy(request, hop);
+        }
+        let tag = self.local.stateless_tag(request);
+        let asked = engine::Registration {
+            aor,
+            request,
+            hop,
+            to_tag: &tag,
+        };
+        self.local.begin_register(transaction);
+        let decision = shared.registry.register(now, &asked);
+        let way = crate::local::answer_hop(request, hop);
+        match decision.kept {
+            None => self.local.answer_register(transaction, way, decision.reply),
+            Some(kept) => {
+                let failed = self.local.refuse(request, 500, "Server Internal Error");
+                self.local.keep_registration(Registering {
+                    kept,
+                    before: decision.before,
+                    reply: decision.reply,
+                    failed,
+                    way,
+                    transaction,
+                });
+            }
+        }
+    }
+
+    // ---- INVITE
+
+    fn invite(&mut self, message: Message, hop: Hop) {
+        let shared = self.local.shared.clone();
+        let full = shared.calls.load(Ordering::Relaxed) >= shared.book.load().calls_max;
+        if full || shared.draining.load(Ordering::Relaxed) {
+            if full {
+                refused("calls");
+            }
+            metrics::counter!("ifbus_calls_refused_total").increment(1);
+            return self.busy(&message, hop);
+        }
+        if self.local.is_merged(&message) {
+            return self.refuse(&message, hop, 482, "Loop Detected");
+        }
+        let Some(caller) = self.admit(&message, hop) else {
+            return;
+        };
+        let plan = self.local.plan_for(&caller, &message);
+        Call::invited(&self.local, message, hop, &caller, plan);
+    }
+
+    // ---- anything else
+
+    fn relay(&mut self, message: Message, hop: Hop) {
+        let Some(caller) = self.admit(&message, hop) else {
+            return;
+        };
+        match self.local.plan_for(&caller, &message) {
+            Plan::Fork { groups } => Relay::start(&self.local, message, hop, groups),
+            Plan::Refuse(refuse) => self.refuse(&message, hop, refuse.status, refuse.reason),
+        }
+    }
+}
+
+/// Whether a request says that it came or has to go by more than `most` elements.
+fn has_too_many_hops(request: &Message, most: usize) -> bool {
+    [Name::Via, Name::Route, Name::RecordRoute]
+        .into_iter()
+        .any(|name| request.list(name).nth(most).is_some())
+}
+
+impl Actor for Front {
+    type Context = Context<Self>;
+}
+
+impl Handler<Knock> for Front {
+    type Result = ();
+
+    fn handle(&mut self, knock: Knock, _: &mut Context<Self>) {
+        self.take(knock);
+    }
+}
+
+/// The answer to bytes that are no message, where one can be given.
+pub(crate) fn malformed(
+    local: &Local,
+    bytes: &Bytes,
+    error: sip::ParseError,
+    hop: Hop,
+    remote: std::net::SocketAddr,
+) {
+    metrics::counter!("ifbus_malformed_total").increment(1);
+    let Some(fault) = error.answer() else { return };
+    let Some(request) = Message::salvage(bytes, &local.shared.net.message) else {
+        return;
+    };
+    if request.method() == Some(Method::Ack) {
+        return;
+    }
+    let request = request.with_source(remote);
+    let bytes = local.refuse(&request, fault.status, fault.reason);
+    local.reply(&request, hop, bytes);
+}

@@ -1,0 +1,48 @@
+//! The shells: sockets, clocks, mailboxes, NATS, journal, sled.
+//!
+//! ```text
+//!  UdpListener  Connection   accept loops        Bus          Journal   Store
+//!        \          |         /                  |               ^        ^
+//!         v         v        v                   v               |        |
+//!          arbiter: Local ──► Front ──► Call ◄── Commands ───────+--------+
+//!                     |                 |  ^
+//!                     +──► Dialog ◄─────+  |
+//!                     |      └─────────────+
+//!                     +──► Relay
+//! ```
+//!
+//! Strong addresses point down (a call holds its dialogs), weak ones up. Actors tell and never ask.
+//! What comes from other threads comes by the arbiter's one bounded inbox; what an arbiter reads
+//! itself is taken in bursts, so that mailboxes stay short.
+
+pub mod ack;
+mod agents;
+mod answered;
+mod arbiter;
+mod book;
+pub mod bus;
+mod call;
+pub mod clock;
+mod commands;
+mod connection;
+mod dialog;
+mod front;
+mod idempotency;
+pub mod journal;
+mod limit;
+mod listeners;
+mod local;
+pub mod nats_server;
+mod net;
+mod node;
+mod parcel;
+mod random;
+mod registry;
+mod relay;
+mod shared;
+pub mod store;
+mod timers;
+
+pub use net::{Asset, Assets, TlsError};
+pub use node::{Node, Readiness, StartError, shared_threads};
+pub use random::random_password;

@@ -1,0 +1,18 @@
+//! Sockets: what comes in is parsed here and becomes a [`Parcel`](crate::parcel::Parcel).
+
+mod connect;
+mod handshake;
+mod limits;
+mod listen;
+mod stream;
+pub(crate) mod tls;
+mod udp;
+mod websocket;
+
+pub(crate) use connect::connect;
+pub(crate) use handshake::Door;
+pub use handshake::{Asset, Assets};
+pub(crate) use limits::NetLimits;
+pub(crate) use listen::{Accepted, Admission, StreamListener, accept, bind_tcp};
+pub use tls::TlsError;
+pub(crate) use udp::{bind_udp, receive};

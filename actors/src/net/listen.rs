@@ -1,0 +1,325 @@
+//! Accepting connections: plain ones go to the arbiter that will read them, TLS stays here.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use engine::{Hop, Transport};
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    NetLimits,
+    handshake::{Door, upgrade},
+    stream::Wire,
+};
+use crate::limit::refused;
+use crate::parcel::{Arrival, Closed, Opened, Parcel, Post, Posts};
+
+/// After how long without a packet TCP asks whether the peer is there, and how often.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+
+/// One listener for connections.
+#[derive(Clone)]
+pub(crate) struct StreamListener {
+    pub(crate) id: u16,
+    pub(crate) transport: Transport,
+    /// For WS and WSS.
+    pub(crate) door: Option<Door>,
+    /// For TLS and WSS.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) limits: NetLimits,
+}
+
+/// Counts connections, in all and by source; a number for each.
+pub(crate) struct Admission {
+    next: AtomicU64,
+    open: AtomicUsize,
+    shaking: AtomicUsize,
+    by_source: Mutex<HashMap<IpAddr, usize>>,
+    trusted: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
+/// The right to one handshake; dropped, it is free again.
+struct Shaking(Arc<Admission>);
+
+/// The right to one connection; dropped, it is free again.
+pub(crate) struct Permit {
+    admission: Arc<Admission>,
+    source: IpAddr,
+    counted: bool,
+}
+
+impl Admission {
+    pub(crate) fn new(trusted: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            next: AtomicU64::new(1),
+            open: AtomicUsize::new(0),
+            shaking: AtomicUsize::new(0),
+            by_source: Mutex::default(),
+            trusted: Box::new(trusted),
+        })
+    }
+
+    /// A number that no other connection of this process has.
+    pub(crate) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn enter(self: &Arc<Self>, source: IpAddr, limits: &NetLimits) -> Option<Permit> {
+        let counted = !(self.trusted)(source);
+        if counted {
+            let mut by_source = self.by_source.lock();
+            let open = by_source.entry(source).or_insert(0);
+            if *open >= limits.connections_per_source {
+                refused("connections_per_source");
+                return None;
+            }
+            *open += 1;
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let permit = Permit {
+            admission: self.clone(),
+            source,
+            counted,
+        };
+        if self.open.load(Ordering::Relaxed) <= limits.connections {
+            return Some(permit);
+        }
+        refused("connections");
+        None
+    }
+
+    /// The right to shake hands, until it is dropped.
+    fn shake(self: &Arc<Self>, limits: &NetLimits) -> Option<Shaking> {
+        let shaking = Shaking(self.clone());
+        if self.shaking.fetch_add(1, Ordering::Relaxed) < limits.handshakes {
+            return Some(shaking);
+        }
+        refused("handshakes");
+        None
+    }
+}
+
+impl Drop for Shaking {
+    fn drop(&mut self) {
+        self.0.shaking.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        if self.counted {
+            let mut by_source = self.admission.by_source.lock();
+            if let Some(open) = by_source.get_mut(&self.source) {
+                *open -= 1;
+                if *open == 0 {
+                    by_source.remove(&self.source);
+                }
+            }
+        }
+    }
+}
+
+/// A plain connection on its way to its arbiter.
+pub(crate) struct Accepted {
+    stream: std::net::TcpStream,
+    remote: SocketAddr,
+    listener: StreamListener,
+    connection: u64,
+    permit: Permit,
+    shaking: Option<Shaking>,
+}
+
+/// Binds a TCP socket for a listener.
+pub(crate) fn bind_tcp(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
+}
+
+/// Accepts for ever, on the shared runtime.
+pub(crate) async fn accept(
+    socket: TcpListener,
+    listener: StreamListener,
+    posts: Posts,
+    admission: Arc<Admission>,
+) {
+    loop {
+        let (stream, remote) = match socket.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors: the connection stays queued, so give others time to end.
+                tracing::warn!(%error, "accept failed");
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Some(permit) = admission.enter(remote.ip(), &listener.limits) else {
+            metrics::counter!("ifbus_connections_refused_total").increment(1);
+            continue;
+        };
+        keep_alive(&stream);
+        let shaking = match (&listener.tls, &listener.door) {
+            (None, None) => None,
+            _ => match admission.shake(&listener.limits) {
+                None => continue,
+                shaking => shaking,
+            },
+        };
+        let connection = admission.number();
+        let post = owner(&posts, connection).clone();
+        let listener = listener.clone();
+        if let Some(tls) = listener.tls.clone() {
+            tokio::spawn(async move {
+                let limit = listener.limits.tls_handshake;
+                let shaken = timeout(limit, TlsAcceptor::from(tls).accept(stream)).await;
+                if let Ok(Ok(stream)) = shaken {
+                    serve(stream, remote, listener, connection, post, shaking).await;
+                }
+                drop(permit);
+            });
+        } else if let Ok(stream) = stream.into_std() {
+            let accepted = Accepted {
+                stream,
+                remote,
+                listener,
+                connection,
+                permit,
+                shaking,
+            };
+            post.send(Parcel::Accepted(Box::new(accepted))).await;
+        }
+    }
+}
+
+/// Small messages go at once, and a peer that is gone is found out without any of its packets.
+pub(super) fn keep_alive(stream: &TcpStream) {
+    stream.set_nodelay(true).ok();
+    let probes = TcpKeepalive::new()
+        .with_time(PROBE_AFTER)
+        .with_interval(PROBE_EVERY);
+    SockRef::from(stream).set_tcp_keepalive(&probes).ok();
+}
+
+/// The arbiter whose connection this is.
+pub(crate) fn owner(posts: &Posts, connection: u64) -> &Post {
+    &posts[usize::try_from(connection).unwrap_or(0) % posts.len()]
+}
+
+impl Accepted {
+    /// Reads the connection to its end, on the arbiter.
+    pub(crate) async fn serve(self, post: Post) {
+        if let Ok(stream) = TcpStream::from_std(self.stream) {
+            let Self {
+                remote,
+                listener,
+                connection,
+                shaking,
+                ..
+            } = self;
+            serve(stream, remote, listener, connection, post, shaking).await;
+        }
+        drop(self.permit);
+    }
+}
+
+async fn serve<S>(
+    mut stream: S,
+    remote: SocketAddr,
+    listener: StreamListener,
+    connection: u64,
+    post: Post,
+    shaking: Option<Shaking>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let StreamListener {
+        id,
+        transport,
+        door,
+        limits,
+        ..
+    } = listener;
+    let early = match door {
+        None => None,
+        Some(door) => {
+            let upgraded = upgrade(&mut stream, &door, limits.handshake_bytes);
+            match timeout(limits.handshake, upgraded).await {
+                Ok(Some(early)) => Some(early),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    };
+    drop(shaking);
+    let hop = Hop::Flow {
+        connection,
+        listener: id,
+    };
+    let arrival = Arrival {
+        message: None,
+        remote,
+        hop,
+        transport,
+    };
+    run(stream, early, arrival, connection, limits, post).await;
+}
+
+/// Runs a connection between its `Opened` and its `Closed`.
+pub(super) async fn run<S>(
+    stream: S,
+    early: Option<Vec<u8>>,
+    arrival: Arrival,
+    connection: u64,
+    limits: NetLimits,
+    post: Post,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (writer, outgoing) = mpsc::channel(limits.write_queue());
+    let transport = arrival.transport;
+    if !post
+        .send(Parcel::Opened(Opened {
+            connection,
+            transport,
+            writer,
+        }))
+        .await
+    {
+        return;
+    }
+    let wire = Wire {
+        post: post.clone(),
+        outgoing,
+        arrival,
+        limits,
+    };
+    let why: Closed = match early {
+        Some(early) => wire.run_websocket(stream, early).await,
+        None => wire.run_stream(stream).await,
+    };
+    post.send(Parcel::Closed { connection, why }).await;
+}

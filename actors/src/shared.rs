@@ -1,0 +1,271 @@
+//! What every thread of a node may read: the snapshots, and the ways into journal and store.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bus_schema::{
+    Actor, Cause, Encoding, Event, EventData, EventName, Position, Reason, Source, Stamp, Timestamp,
+};
+use bytes::Bytes;
+use engine::{CallKey, Home, Hop, Listeners, TokenKey, Transport};
+use sip::EndpointSettings;
+
+use crate::{
+    ack::{Ack, AckSink, Notice},
+    book::{Book, Nonces},
+    clock::Clock,
+    journal::{Draft, Entry, Journal},
+    net::{Admission, NetLimits},
+    parcel::{Parcel, Post, Posts},
+    random::random_bytes,
+    registry::Registry,
+    store::{Store, Tree},
+};
+
+/// Transactions that one leg or relay may have at once; a well-behaved one has two or three.
+const TRANSACTIONS_OF_ONE: usize = 64;
+/// The last guard against an INVITE that nobody answers: calls have their own, shorter timers.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The parts of a node that all its threads share.
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) token_key: TokenKey,
+    pub(crate) listeners: Listeners,
+    pub(crate) home: Arc<Home>,
+    pub(crate) net: NetLimits,
+    pub(crate) endpoints: Arc<EndpointSettings>,
+    pub(crate) nonces: Nonces,
+    pub(crate) started_ms: u64,
+    pub(crate) admission: Arc<Admission>,
+    /// What the configuration says about users, domains and routes; replaced by a reload.
+    pub(crate) book: ArcSwap<Book>,
+    pub(crate) registry: Registry,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) journal: Journal,
+    pub(crate) voice: Arc<Voice>,
+    pub(crate) sinks: Vec<Arc<dyn AckSink>>,
+    /// No new calls any more.
+    pub(crate) draining: AtomicBool,
+    pub(crate) calls: AtomicU64,
+    /// Bindings, counted once a second.
+    pub(crate) bindings: AtomicU64,
+    /// Names that are being looked up.
+    pub(crate) look_ups: AtomicUsize,
+    node_seq: AtomicU64,
+}
+
+/// How this node speaks on the bus.
+pub(crate) struct Voice {
+    pub(crate) source: Source,
+    pub(crate) encoding: Encoding,
+    pub(crate) epoch: u64,
+}
+
+/// Everything [`Shared::new`] is made of that is not derived.
+pub(crate) struct Parts {
+    pub(crate) clock: Clock,
+    pub(crate) home: Arc<Home>,
+    pub(crate) net: NetLimits,
+    pub(crate) nonces: Nonces,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) book: Arc<Book>,
+    pub(crate) registry: Registry,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) journal: Journal,
+    pub(crate) voice: Voice,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts, posts: &Posts) -> Self {
+        let sinks = posts
+            .iter()
+            .map(|post| Arc::new(Sink(post.clone())) as Arc<dyn AckSink>);
+        Self {
+            clock: parts.clock,
+            token_key: parts.home.tokens,
+            listeners: parts.home.listeners.clone(),
+            home: parts.home,
+            net: parts.net,
+            endpoints: Arc::new(EndpointSettings {
+                transactions_max: TRANSACTIONS_OF_ONE,
+                patience: PATIENCE,
+                seed: random_bytes(),
+            }),
+            nonces: parts.nonces,
+            started_ms: parts.clock.unix_ms(),
+            admission: parts.admission,
+            book: ArcSwap::new(parts.book),
+            registry: parts.registry,
+            store: parts.store,
+            journal: parts.journal,
+            voice: Arc::new(parts.voice),
+            sinks: sinks.collect(),
+            draining: AtomicBool::new(false),
+            calls: AtomicU64::new(0),
+            bindings: AtomicU64::new(0),
+            look_ups: AtomicUsize::new(0),
+            node_seq: AtomicU64::new(0),
+        }
+    }
+
+    /// The arbiter that runs a shard.
+    pub(crate) fn arbiter_of(&self, shard: u8) -> usize {
+        usize::from(shard) % self.sinks.len()
+    }
+
+    /// Hops to `addresses`, each by the listener of its transport and family; those that no
+    /// listener can speak for are left out.
+    pub(crate) fn hops(
+        &self,
+        transport: Transport,
+        addresses: impl Iterator<Item = SocketAddr>,
+    ) -> Vec<Hop> {
+        let by = |remote: SocketAddr| {
+            let speaks = |listener: &&engine::Listener| {
+                listener.transport == transport && listener.ipv6 == remote.is_ipv6()
+            };
+            let listener = self.listeners.iter().find(speaks)?.id;
+            match transport {
+                Transport::Udp => Some(Hop::Udp { listener, remote }),
+                Transport::Tcp => Some(Hop::Connect {
+                    transport,
+                    listener,
+                    remote,
+                }),
+                // Connections to browsers are theirs to make, and TLS to others is not offered.
+                Transport::Tls | Transport::Ws | Transport::Wss => None,
+            }
+        };
+        addresses.filter_map(by).collect()
+    }
+
+    // ---- events
+
+    /// Journals an event and so publishes it. `synced`: only once it is on disk.
+    pub(crate) fn publish<D: EventData + Send + 'static>(&self, event: Event<D>, synced: bool) {
+        let spoken = Spoken {
+            event,
+            voice: self.voice.clone(),
+        };
+        let taken = if synced {
+            self.journal.append_synced(spoken)
+        } else {
+            self.journal.append(spoken)
+        };
+        if taken.is_err() {
+            metrics::counter!("ifbus_journal_refused_total").increment(1);
+        }
+    }
+
+    /// Publishes an event that is about no call; its `seq` counts per node.
+    pub(crate) fn announce<D: EventData + Send + 'static>(&self, name: EventName, data: D) {
+        let seq = self.node_seq.fetch_add(1, Ordering::Relaxed) + 1;
+        let stamp = Stamp {
+            at: Timestamp(self.clock.unix_ms()),
+            position: Position {
+                epoch: self.voice.epoch,
+                seq,
+            },
+            offset_ms: 0,
+            causation_id: None,
+            traceparent: None,
+        };
+        self.publish(
+            Event {
+                name,
+                stamp,
+                leg: None,
+                data,
+            },
+            false,
+        );
+    }
+
+    /// A cause of ours.
+    pub(crate) fn cause(reason: Reason) -> Cause {
+        Cause::new(Actor::System, reason)
+    }
+
+    // ---- records
+
+    /// The call that the store calls `name`.
+    pub(crate) fn call_key(name: &[u8]) -> Option<CallKey> {
+        let (shard, id) = name.split_first()?;
+        Some(CallKey {
+            shard: *shard,
+            id: u128::from_be_bytes(id.try_into().ok()?),
+        })
+    }
+
+    /// Keeps or forgets the record of a call. `false`: the store takes no more.
+    pub(crate) fn keep_call(
+        &self,
+        key: CallKey,
+        record: Option<Bytes>,
+        notice: Option<Notice>,
+    ) -> bool {
+        let mut name = [0; CALL_NAME];
+        name[0] = key.shard;
+        name[1..].copy_from_slice(&key.id.to_be_bytes());
+        let written = match record {
+            Some(record) => self.store.put(Tree::Dialogs, &name, record, notice),
+            None => self.store.delete(Tree::Dialogs, &name, notice),
+        };
+        if written.is_err() {
+            metrics::counter!("ifbus_store_refused_total").increment(1);
+        }
+        written.is_ok()
+    }
+}
+
+/// A shard, and the bits of a ULID.
+const CALL_NAME: usize = 17;
+
+/// An event on its way into the journal; encoded on the journal's thread.
+struct Spoken<D> {
+    event: Event<D>,
+    voice: Arc<Voice>,
+}
+
+impl<D: EventData + Send + 'static> Entry for Spoken<D> {
+    fn encode(&self, draft: &mut Draft) {
+        let Voice {
+            source, encoding, ..
+        } = &*self.voice;
+        let subject = self.event.subject_into(source, &mut draft.subject);
+        let body = self.event.encode_into(source, *encoding, &mut draft.body);
+        if let (Err(error), _) = (&subject, &body) {
+            tracing::error!(%error, event = %self.event.name, "an event has no subject");
+        }
+        if let Err(error) = body {
+            tracing::error!(%error, event = %self.event.name, "an event cannot be encoded");
+        }
+        draft.id = self.event.id(source);
+        draft.header(
+            bus_schema::header::CONTENT_TYPE,
+            encoding.event_content_type(),
+        );
+    }
+}
+
+/// Acknowledgements of the store, on their way to an arbiter: one parcel a batch.
+struct Sink(Post);
+
+impl AckSink for Sink {
+    fn settle(&self, acks: &[Ack]) {
+        let acks: Box<[Ack]> = acks.into();
+        self.0.blocking_send(Parcel::Do(Box::new(move |local| {
+            for ack in &acks {
+                local.persisted(ack.token, ack.durable);
+            }
+        })));
+    }
+}
