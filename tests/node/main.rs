@@ -1,0 +1,25 @@
+//! A whole node in this process, driven through its sockets: what comes out for what goes in.
+//!
+//! Nothing here waits for a time to pass: a test waits for a message, and what must not come is
+//! proved absent by something later that has come.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helpers: a panic is the report"
+)]
+
+mod call;
+mod edge;
+mod events;
+mod flow;
+mod fork;
+mod hostile;
+mod nats;
+mod phone;
+mod register;
+mod restart;
+mod secrets;
+mod stage;
+mod wire;

@@ -1,0 +1,102 @@
+//! A nats-server of a test, and an ear on everything it carries.
+
+use std::{net::TcpListener, path::Path, process::Stdio};
+
+use async_nats::Subscriber;
+use futures_util::StreamExt;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
+
+use crate::wire::PATIENCE;
+
+/// The server; it goes with this.
+pub(crate) struct Nats {
+    url: String,
+    _child: Child,
+    _files: TempDir,
+}
+
+impl Nats {
+    pub(crate) async fn start() -> Self {
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/bin/nats-server");
+        let server = if own.is_file() {
+            own
+        } else {
+            "nats-server".into()
+        };
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let files = TempDir::new().unwrap();
+        let child = Command::new(server)
+            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"])
+            .arg(files.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("there is a nats-server: run `make setup`");
+        Self {
+            url: format!("nats://127.0.0.1:{port}"),
+            _child: child,
+            _files: files,
+        }
+    }
+
+    /// The section of a configuration that leads here.
+    pub(crate) fn bus(&self) -> String {
+        format!("[bus]\nurl = {:?}\n", self.url)
+    }
+
+    pub(crate) async fn client(&self) -> async_nats::Client {
+        let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
+        let client = options.connect(&self.url).await.unwrap();
+        timeout(PATIENCE, client.flush()).await.unwrap().unwrap();
+        client
+    }
+
+    /// Hears every event from now on.
+    pub(crate) async fn events(&self) -> Events {
+        let client = self.client().await;
+        let heard = client.subscribe(">").await.unwrap();
+        client.flush().await.unwrap();
+        Events { heard }
+    }
+}
+
+/// What is said on the bus.
+pub(crate) struct Events {
+    heard: Subscriber,
+}
+
+/// One event, as it came.
+#[derive(Debug)]
+pub(crate) struct Event(pub(crate) Value);
+
+impl Events {
+    pub(crate) async fn next(&mut self) -> Event {
+        loop {
+            let message = timeout(PATIENCE, self.heard.next()).await;
+            let message = message.expect("an event comes").unwrap();
+            let value = serde_json::from_slice::<Value>(&message.payload);
+            if let Ok(value) = value
+                && value.get("type").is_some()
+            {
+                return Event(value);
+            }
+        }
+    }
+}
+
+impl Event {
+    /// Its short name, as `call.ended`.
+    pub(crate) fn name(&self) -> &str {
+        let kind = self.0["type"].as_str().unwrap();
+        let name = kind.strip_prefix("ifbus.sip.").unwrap_or(kind);
+        name.strip_suffix(".v1").unwrap_or(name)
+    }
+}

@@ -1,0 +1,1 @@
+//! Whole-product proof: simulation, end to end, interop, tidy.
