@@ -66,6 +66,7 @@ async fn readyz(State(pages): State<Pages>) -> Response {
 
 async fn metrics(State(pages): State<Pages>) -> Response {
     pages.node.measure();
+    crate::heap::measure();
     let text = pages.metrics.render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod console;
+mod heap;
 mod http;
 mod run;
 mod telemetry;
