@@ -8,6 +8,7 @@ pub(crate) mod value;
 mod via;
 
 pub use address::NameAddr;
+pub(crate) use address::tag_of;
 pub use cseq::CSeq;
 pub use name::Name;
 pub use params::{Param, Params};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::header::value::{self, Elements, number};
-use crate::header::{CSeq, Header, Name, NameAddr, Via};
+use crate::header::{CSeq, Header, Name, NameAddr, Via, tag_of};
 use crate::limits::Limits;
 use crate::method::Method;
 
@@ -302,13 +302,13 @@ impl Message {
     /// The tag of From.
     #[must_use]
     pub fn from_tag(&self) -> Option<&str> {
-        self.from().ok()?.tag()
+        tag_of(self.header(Name::From)?)
     }
 
     /// The tag of To: there is one in a dialog.
     #[must_use]
     pub fn to_tag(&self) -> Option<&str> {
-        self.to().ok()?.tag()
+        tag_of(self.header(Name::To)?)
     }
 
     /// The Call-ID.

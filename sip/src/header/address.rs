@@ -112,6 +112,20 @@ impl<'a> NameAddr<'a> {
     }
 }
 
+/// The tag of an address, without looking at what is before it: what [`NameAddr::parse`] and
+/// [`NameAddr::tag`] say of every address that can be read. A message is asked for its tags time
+/// and again on its way.
+pub(crate) fn tag_of(address: &[u8]) -> Option<&str> {
+    match memchr::memchr3(b'<', b';', b'"', address) {
+        Some(open) if address[open] == b'<' => {
+            let close = open + memchr::memchr(b'>', &address[open..])?;
+            let params = Params::new(&address[close + 1..]);
+            params.get("tag").filter(|tag| !tag.is_empty())
+        }
+        _ => NameAddr::parse(address).ok()?.tag(),
+    }
+}
+
 const BAD: Fault = Fault {
     status: 400,
     reason: "Bad Address",
@@ -165,6 +179,20 @@ mod tests {
         }
         assert!(NameAddr::parse(b"\"quoted\" sip:a@b").is_err());
         assert!(NameAddr::parse(b"<sip:a@b> junk").is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_tag_alone_is_the_tag_of_the_whole(
+            display in "(\"[a>\\\\<;]{0,4}\" ?|[a-c ]{0,4})",
+            uri in "(<sip:a[;=?a]{0,6}>|sip:a@b)",
+            params in "( ?; ?(tag=[a-c]{0,3}|Tag=x|x=<[a;=]{0,4}>|x=\"[a;>=]{0,4}\"|tag)){0,3}",
+        ) {
+            let text = format!("{display}{uri}{params}");
+            if let Ok(address) = NameAddr::parse(text.as_bytes()) {
+                proptest::prop_assert_eq!(tag_of(text.as_bytes()), address.tag());
+            }
+        }
     }
 
     #[test]

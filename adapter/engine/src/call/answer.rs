@@ -2,7 +2,7 @@
 
 use bus_schema::{Actor, Cause, EventName, Reason};
 use bytes::Bytes;
-use sip::{Builder, Dialog, Limits, Message, Method, Name, Now, Resend, Resend2xx, reply};
+use sip::{Builder, Dialog, Message, Method, Name, Now, Resend, Resend2xx, reply};
 
 use super::compose::{self, COMPLETED_ELSEWHERE};
 use super::hunt::Refusal;
@@ -302,9 +302,8 @@ impl Call {
     fn dialog_of_answer(&self, at: usize, message: &Message) -> Option<Dialog> {
         message.to_tag()?;
         message.contacts().next()?.ok()?;
-        let invite = self.legs[at].inviting.as_ref()?.bytes.clone();
-        let invite = Message::parse_datagram(invite, &Limits::default()).ok()?;
-        Dialog::uac(&invite, message).ok()
+        let inviting = self.legs[at].inviting.as_ref()?;
+        inviting.half.as_ref()?.fork(message).ok()
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 
 use bus_schema::Actor;
 use bytes::Bytes;
-use sip::{Builder, Limits, Message, Method, Name, reply};
+use sip::{Builder, Dialog, Half, Limits, Message, Method, Name, reply};
 
 use super::leg_state::Leg;
 use super::{Call, Home};
@@ -267,12 +267,15 @@ impl Call {
         Some(leg.dialog.as_ref()?.ack(cseq, Via { listener, branch }))
     }
 
-    /// The INVITE that makes leg `at`.
-    pub(super) fn invite(&self, at: usize, branch: &str, face: &Face<'_>) -> Bytes {
+    /// The INVITE that makes leg `at`, and our half of the dialogs it may make.
+    pub(super) fn invite(
+        &self,
+        at: usize,
+        branch: &str,
+        face: &Face<'_>,
+    ) -> Option<(Bytes, Dialog)> {
         let leg = &self.legs[at];
-        let Some(inviting) = &leg.inviting else {
-            return Bytes::new();
-        };
+        let inviting = leg.inviting.as_ref()?;
         let token = self.token(leg.id);
         let passed = match face {
             Face::Passed(message) => message.bytes().len(),
@@ -319,7 +322,7 @@ impl Call {
             .bytes(Name::CSeq, b"1 INVITE");
         self.put_contact(leg, &mut out);
         out.bytes(Name::Allow, ALLOW.as_bytes());
-        match face {
+        let bytes = match face {
             Face::Passed(message) => {
                 headers::copy(&mut out, message, self.trust(at), Body::Kept);
                 out.body(None, message.body())
@@ -331,8 +334,20 @@ impl Call {
                     None => out.end(),
                 }
             }
-        }
+        };
+        let half = Dialog::half(&Half {
+            call_id: token.as_str(),
+            local: from.as_bytes(),
+            local_tag: token.as_str(),
+            remote: to.as_bytes(),
+            target: &inviting.target.uri,
+            // Record-Route of the answer takes their place (RFC 3261 12.1.2).
+            routes: &[],
+            seq: 1,
+        });
+        Some((bytes, half))
     }
+
 
     /// The CANCEL of the INVITE whose bytes these are (RFC 3261 9.1).
     pub(super) fn cancel_of(invite: &Bytes, reasons: &[u8]) -> Option<Bytes> {

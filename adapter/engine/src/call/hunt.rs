@@ -187,6 +187,7 @@ impl Call {
             },
             target,
             spare: Vec::new(),
+            half: None,
             provisional: false,
             lost: None,
             cancelled: false,
@@ -214,7 +215,7 @@ impl Call {
             inviting.offered = offer.is_some();
         }
         let offer = offer.as_deref();
-        let bytes = match &self.stage {
+        let invite = match &self.stage {
             Stage::Calling(calling) => {
                 let face = Face::Passed(&calling.invite);
                 self.invite(at, &branch, &face)
@@ -247,10 +248,12 @@ impl Call {
             }
             Stage::Joining(_) | Stage::Up | Stage::Over | Stage::Ended => return,
         };
+        let Some((bytes, half)) = invite else { return };
         let timer_c = now.mono + self.home.timeouts.timer_c;
         let leg = &mut self.legs[at];
         let id = leg.id;
         if let Some(inviting) = &mut leg.inviting {
+            inviting.half = Some(half);
             inviting.client = Some(client);
             inviting.branch = branch.clone();
             inviting.bytes = bytes.clone();

@@ -47,6 +47,8 @@ pub(super) struct Inviting {
     pub(super) branch: Box<str>,
     /// The INVITE, from which its CANCEL is made.
     pub(super) bytes: Bytes,
+    /// Our half of the dialogs that answers to it make.
+    pub(super) half: Option<Dialog>,
     /// Whether it carried an offer; if not, the 2xx does.
     pub(super) offered: bool,
     pub(super) target: Target,
