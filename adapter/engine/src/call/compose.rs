@@ -348,7 +348,6 @@ impl Call {
         Some((bytes, half))
     }
 
-
     /// The CANCEL of the INVITE whose bytes these are (RFC 3261 9.1).
     pub(super) fn cancel_of(invite: &Bytes, reasons: &[u8]) -> Option<Bytes> {
         let invite = Message::parse_datagram(invite.clone(), &Limits::default()).ok()?;
