@@ -226,6 +226,13 @@ impl Endpoint {
         }
     }
 
+    /// Forgets every transaction, silently; for a holder that can no longer trust them. The ids of
+    /// requests go on where they were, so that a late [`Input::Respond`] answers nothing new.
+    pub fn reset(&mut self) {
+        self.table = Table::default();
+        self.outputs = VecDeque::new();
+    }
+
     /// The number of transactions that live.
     #[must_use]
     pub fn len(&self) -> usize {

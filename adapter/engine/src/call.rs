@@ -131,6 +131,7 @@ impl Call {
             Input::Resolved { leg, hops } => self.resolved(now, leg, hops),
             Input::Planned { plan } => self.planned(now, plan),
             Input::PersistFailed => self.story.protected = false,
+            Input::Fault => self.fault(now),
             Input::Drain { deadline } => self.drain = Some(deadline),
         }
         self.settle();
@@ -186,6 +187,7 @@ impl Call {
             // The leg's INVITE was refused and its dialog never was: nothing is left to undo.
             LegEvent::NoAck { .. } => {}
             LegEvent::FlowLost => self.flow_lost(now, at),
+            LegEvent::Fault => self.leg_fault(now, at),
         }
     }
 

@@ -55,6 +55,8 @@ pub enum LegEvent {
     },
     /// The connection the leg lives on is gone.
     FlowLost,
+    /// A bug of ours has cost the leg its transactions; it can still send.
+    Fault,
 }
 
 /// Ties a reply to the command it answers; the shell's own number.
@@ -96,6 +98,8 @@ pub enum Input {
     },
     /// A record could not be kept in time: the call goes on unprotected.
     PersistFailed,
+    /// A bug of ours was caught on the way through the call: it ends while it still can.
+    Fault,
     /// The node is going down: end by then.
     Drain {
         /// In [`sip::Now::mono`].

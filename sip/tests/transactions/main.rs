@@ -408,3 +408,31 @@ proptest! {
         prop_assert!(endpoint.is_empty());
     }
 }
+
+#[test]
+fn after_a_reset_an_old_answer_answers_nothing_new() {
+    let mut endpoint = endpoint();
+    let info = request("INFO", "z9hG4bKi");
+    let before = receive(&mut endpoint, at(0), &info);
+    let [Output::Request { id: old, .. }] = before[..] else {
+        panic!("{before:?}");
+    };
+    endpoint.reset();
+    assert!(endpoint.is_empty() && endpoint.poll_timeout().is_none());
+    let again = receive(&mut endpoint, at(1), &info);
+    let [Output::Request { id: new, .. }] = again[..] else {
+        panic!("{again:?}");
+    };
+    let respond = |id, status| Input::Respond {
+        id,
+        status,
+        bytes: response(&info, status),
+    };
+    endpoint.handle(at(2), respond(old, 200));
+    assert!(drain(&mut endpoint).is_empty());
+    endpoint.handle(at(2), respond(new, 500));
+    assert!(matches!(
+        drain(&mut endpoint)[..],
+        [Output::Transmit { .. }]
+    ));
+}

@@ -213,6 +213,17 @@ impl Call {
         self.end(now, cause, &reasons);
     }
 
+    /// A bug of ours was caught: nobody knows what else is wrong, so the call ends.
+    pub(super) fn fault(&mut self, now: Now) {
+        self.abort(now, Cause::new(Actor::System, Reason::Internal), None);
+    }
+
+    /// A bug of ours has cost leg `at` its transactions.
+    pub(super) fn leg_fault(&mut self, now: Now, at: usize) {
+        self.repeat_invite(at);
+        self.fault(now);
+    }
+
     /// Nothing more can be said on leg `at`.
     fn forget_flow(&mut self, at: usize) {
         let leg = &mut self.legs[at];

@@ -466,6 +466,32 @@ impl Call {
         });
     }
 
+    /// Begins the transaction of leg `at`'s INVITE anew. To the peer it is a repeat, and its answer
+    /// finds somebody who acknowledges it.
+    pub(super) fn repeat_invite(&mut self, at: usize) {
+        let leg = &mut self.legs[at];
+        let id = leg.id;
+        let Some(inviting) = &mut leg.inviting else {
+            return;
+        };
+        let Some(client) = inviting.client else {
+            return;
+        };
+        let was_cancelled = core::mem::take(&mut inviting.cancelled);
+        let (branch, bytes) = (inviting.branch.clone(), inviting.bytes.clone());
+        let method = Method::Invite;
+        self.push(Output::Request {
+            leg: id,
+            id: client,
+            method,
+            branch,
+            bytes,
+        });
+        if was_cancelled {
+            self.cancel(at);
+        }
+    }
+
     fn ring_time(&self) -> Duration {
         let ring = self.home.timeouts.ring;
         match &self.stage {

@@ -40,6 +40,10 @@ enum Step {
     FlowLost {
         leg: u16,
     },
+    LegFault {
+        leg: u16,
+    },
+    Fault,
     Resolved {
         leg: u16,
         hops: u8,
@@ -102,6 +106,8 @@ fn step() -> impl Strategy<Value = Step> {
             |(leg, invite)| Step::Cancel { leg, invite }
         ),
         1 => leg.clone().prop_map(|leg| Step::FlowLost { leg }),
+        1 => leg.clone().prop_map(|leg| Step::LegFault { leg }),
+        1 => Just(Step::Fault),
         1 => (leg, 0u8..3).prop_map(|(leg, hops)| Step::Resolved { leg, hops }),
         1 => Just(Step::Hangup),
         1 => Just(Step::PersistFailed),
@@ -170,6 +176,8 @@ fn play(scene: &mut Scene, step: Step) {
         }
         Step::Cancel { leg, invite } => scene.cancel(LegId(leg), ServerId(invite), ""),
         Step::FlowLost { leg } => scene.leg(LegId(leg), LegEvent::FlowLost),
+        Step::LegFault { leg } => scene.leg(LegId(leg), LegEvent::Fault),
+        Step::Fault => scene.input(Input::Fault),
         Step::Resolved { leg, hops } => {
             let hop = |n| Hop::Udp {
                 listener: 0,

@@ -11,6 +11,7 @@ mod any;
 mod basic;
 mod command;
 mod dialog;
+mod fault;
 mod forks;
 mod originate;
 mod originate_web;
