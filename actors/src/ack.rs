@@ -68,8 +68,11 @@ impl Settlement {
             if !durable {
                 acks.iter_mut().for_each(|ack| ack.durable = false);
             }
-            sink.settle(acks);
-            acks.clear();
+            // Out of here first: whoever panics over them is not told them again.
+            let mut told = std::mem::take(acks);
+            sink.settle(&told);
+            told.clear();
+            *acks = told;
         }
     }
 }

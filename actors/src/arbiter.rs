@@ -15,6 +15,7 @@ use tokio::{net::UdpSocket, sync::mpsc};
 
 use crate::{
     clock::Clock,
+    fault::{Part, contain, tend},
     front::{Front, malformed},
     local::Local,
     net,
@@ -105,15 +106,23 @@ async fn serve(local: &Rc<Local>, mut inbox: mpsc::Receiver<Parcel>, sockets: So
             Err(error) => tracing::error!(%error, listener, "a UDP listener did not start"),
         }
     }
-    let fire = local.clone();
-    actix::spawn(async move { fire.timers.run(fire.clock, |owner| fire.fire(owner)).await });
+    actix::spawn(keep_time(local.clone()));
     let mut parcels = Vec::with_capacity(BURST);
     while inbox.recv_many(&mut parcels, BURST).await > 0 {
         for parcel in parcels.drain(..) {
-            open(local, parcel);
+            contain(Part::Parcel, || open(local, parcel));
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Wakes who is due. A deadline that is not told leaves its owner without another: once more, then.
+async fn keep_time(local: Rc<Local>) {
+    let fire = |owner| {
+        let told = contain(Part::Timers, || local.fire(owner));
+        told.or_else(|| contain(Part::Timers, || local.fire(owner)));
+    };
+    tend(Part::Timers, || local.timers.run(local.clock, fire)).await;
 }
 
 fn open(local: &Rc<Local>, parcel: Parcel) {
@@ -153,7 +162,9 @@ impl Actor for UdpListener {
         let (local, listener, socket) = (local.clone(), *listener, socket.clone());
         let read = async move {
             net::receive(&socket, |bytes, remote| {
-                datagram(&local, listener, &bytes, remote);
+                contain(Part::UdpListener, || {
+                    datagram(&local, listener, &bytes, remote);
+                });
             })
             .await;
         };

@@ -28,6 +28,7 @@ pub use self::presence::{PresenceError, another_adapter};
 pub use self::publisher::published;
 
 use crate::clock::Clock;
+use crate::fault::{Part, tend};
 use crate::journal::Outbox;
 use crate::store::Store;
 
@@ -92,20 +93,28 @@ impl Bus {
             gaps,
         } = parts;
         let publisher = outbox.map(|outbox| {
-            let cursor = published(&*store);
-            let parts = publisher::Parts {
+            let (options, stopped) = (options.clone(), stopped.clone());
+            let mut parts = publisher::Parts {
+                cursor: published(&*store),
                 outbox,
                 store,
                 clock,
                 gaps,
                 health: Arc::clone(&health),
-                cursor,
             };
-            let publisher = publisher::Publisher::new(&options, parts);
-            runtime.spawn(publisher.run(stopped.clone()))
+            runtime.spawn(tend(Part::Publisher, move || {
+                // Begun again, it sends once more what was not confirmed.
+                parts.cursor = parts.cursor.max(parts.outbox.acknowledged());
+                let publisher = publisher::Publisher::new(&options, parts.clone());
+                publisher.run(stopped.clone())
+            }))
         });
-        let commands = commands::Commands::new(options, commands, Arc::clone(&health), clock);
-        let commands = runtime.spawn(commands.run(readiness, stopped));
+        let listening = Arc::clone(&health);
+        let commands = runtime.spawn(tend(Part::Commands, move || {
+            let (sink, health) = (Arc::clone(&commands), Arc::clone(&listening));
+            let commands = commands::Commands::new(options.clone(), sink, health, clock);
+            commands.run(readiness.clone(), stopped.clone())
+        }));
         Self {
             stop,
             ready,

@@ -1,10 +1,6 @@
 //! One call: an [`engine::Call`] behind its gate, and the performance of what it decides.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
-    sync::atomic::Ordering,
-};
+use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message as Letter};
 use bus_schema::{
@@ -22,6 +18,7 @@ use smallvec::SmallVec;
 use crate::{
     commands::{Pending, Share},
     dialog::{Dialog, Order},
+    fault::{Part, contain},
     local::{Local, Noted, answer_hop},
     random::{random_u64, random_u128},
     timers::{Armed, Owner},
@@ -34,6 +31,8 @@ pub(crate) struct Call {
     gate: Gate,
     stage: Stage,
     armed: Armed,
+    /// A panic was caught, and the engine was asked to end the call: it is not asked again.
+    faulty: bool,
 }
 
 /// Everything of the actor that a decision of the engine may touch.
@@ -48,6 +47,8 @@ struct Stage {
     next_reply: u64,
     /// The acknowledgement the gate waits for.
     awaited: Option<u64>,
+    /// `call.ended` was told.
+    told_end: bool,
     ended: bool,
 }
 
@@ -57,6 +58,8 @@ pub(crate) struct Prepared {
     pub(crate) noted: Noted,
     /// The INVITE and its transaction.
     pub(crate) invite: (ServerId, Message),
+    /// The way it came.
+    pub(crate) hop: Hop,
 }
 
 /// What a call hears.
@@ -85,7 +88,7 @@ pub(crate) enum Heard {
     /// The deadline came.
     Timeout,
     /// The node is going down.
-    Drain { deadline: std::time::Duration },
+    Drain { deadline: Duration },
 }
 
 impl Call {
@@ -135,6 +138,7 @@ impl Call {
             endpoint,
             noted,
             invite,
+            hop,
         };
         Self::begin(
             local,
@@ -171,7 +175,9 @@ impl Call {
             entropy: random_u64(),
             after,
         };
-        match engine::Call::recover(record, recovery, local.clock.now()) {
+        let now = local.clock.now();
+        let engine = contain(Part::Call, || engine::Call::recover(record, recovery, now));
+        match engine.flatten() {
             Some(engine) => Self::run(local, engine, None),
             None => {
                 tracing::error!(call = %key, "the record of a call cannot be read; it is dropped");
@@ -196,6 +202,7 @@ impl Call {
                 replies: Vec::new(),
                 next_reply: 0,
                 awaited: None,
+                told_end: false,
                 ended: false,
             };
             let mut call = Self {
@@ -204,6 +211,7 @@ impl Call {
                 gate: Gate::default(),
                 stage,
                 armed: Armed::default(),
+                faulty: false,
             };
             // At once: a repeat of the INVITE or its CANCEL may be next, and must find the leg.
             call.take(Heard::Timeout, context);
@@ -213,10 +221,15 @@ impl Call {
 
     fn take(&mut self, heard: Heard, context: &mut Context<Self>) {
         let now = self.local.clock.now();
-        if catch_unwind(AssertUnwindSafe(|| self.step(now, heard))).is_err() {
-            self.bury();
-        }
-        self.settle(now, context);
+        let deadline = contain(Part::Call, || {
+            self.step(now, heard);
+            self.poll_timeout()
+        });
+        let deadline = match deadline {
+            Some(deadline) => deadline,
+            None => self.fail(now),
+        };
+        self.settle(now, deadline, context);
     }
 
     fn step(&mut self, now: Now, heard: Heard) {
@@ -267,7 +280,14 @@ impl Call {
         self.engine.perform(&mut self.gate, now, &mut self.stage);
     }
 
-    fn settle(&mut self, now: Now, context: &mut Context<Self>) {
+    fn poll_timeout(&self) -> Option<Duration> {
+        match (self.engine.poll_timeout(), self.gate.poll_timeout()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn settle(&mut self, now: Now, deadline: Option<Duration>, context: &mut Context<Self>) {
         let owner = Owner::Call(self.stage.key.low());
         if self.stage.ended {
             self.local.timers.disarm(owner, &self.armed);
@@ -276,27 +296,48 @@ impl Call {
             context.stop();
             return;
         }
-        let deadline = match (self.engine.poll_timeout(), self.gate.poll_timeout()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
         self.local
             .timers
             .arm(now.mono, owner, &self.armed, deadline);
     }
 
-    /// A panic in a call ends that call and no other.
+    /// A panic in a call ends that call and no other. The engine is asked to end it, so that its
+    /// parties hear of it; where that fails as well, the call is buried as it is.
+    fn fail(&mut self, now: Now) -> Option<Duration> {
+        tracing::error!(call = %self.stage.key, "a bug ends this call");
+        // Whatever was due, it was not done.
+        let owner = Owner::Call(self.stage.key.low());
+        self.local.timers.disarm(owner, &self.armed);
+        if !std::mem::replace(&mut self.faulty, true) {
+            let ending = contain(Part::Call, || {
+                self.engine.handle(now, Input::Fault);
+                self.engine.perform(&mut self.gate, now, &mut self.stage);
+                self.poll_timeout()
+            });
+            if let Some(deadline) = ending {
+                return deadline;
+            }
+        }
+        self.bury();
+        None
+    }
+
     fn bury(&mut self) {
-        tracing::error!(call = %self.stage.key, "a call died of a bug");
-        metrics::counter!("ifbus_panics_total", "actor" => "call").increment(1);
+        if let Some(prepared) = self.stage.prepared.take() {
+            let hop = prepared.hop;
+            let prepared = Some(prepared);
+            self.stage.begin_leg(LegId::CALLER, hop, prepared);
+        }
         for (_, dialog) in std::mem::take(&mut self.stage.legs) {
             dialog.do_send(Order::Close);
         }
-        // What the call looked like is still there to be told, if that does not fail as well.
-        let engine = &self.engine;
-        if let Ok(view) = catch_unwind(AssertUnwindSafe(|| engine.view())) {
-            self.local
-                .publish_call(obituary(view, self.local.clock.now()));
+        if !self.stage.told_end {
+            // What the call looked like is still there to be told, if that does not fail as well.
+            let view = contain(Part::Call, || self.engine.view());
+            if let Some(view) = view {
+                self.local
+                    .publish_call(obituary(view, self.local.clock.now()));
+            }
         }
         self.local.persist_call(self.stage.key, None, false);
         self.stage.ended = true;
@@ -350,6 +391,12 @@ impl Handler<Heard> for Call {
 }
 
 impl Stage {
+    fn begin_leg(&mut self, leg: LegId, hop: Hop, prepared: Option<Prepared>) {
+        let key = self.key.low();
+        let dialog = Dialog::open(&self.local, self.this.clone(), key, leg, hop, prepared);
+        self.legs.push((leg, dialog));
+    }
+
     fn order(&self, leg: LegId, order: Order) {
         if let Some((_, dialog)) = self.legs.iter().find(|(id, _)| *id == leg) {
             dialog.do_send(order);
@@ -364,9 +411,7 @@ impl Perform for Stage {
             return;
         }
         let prepared = self.prepared.take_if(|_| leg == LegId::CALLER);
-        let key = self.key.low();
-        let dialog = Dialog::open(&self.local, self.this.clone(), key, leg, hop, prepared);
-        self.legs.push((leg, dialog));
+        self.begin_leg(leg, hop, prepared);
     }
 
     fn resolve(
@@ -424,6 +469,7 @@ impl Perform for Stage {
     }
 
     fn event(&mut self, event: Box<CallEvent>) {
+        self.told_end |= event.name == EventName::CallEnded;
         self.local.publish_call(*event);
     }
 

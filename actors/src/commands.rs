@@ -26,6 +26,7 @@ use crate::{
     agents::Agents,
     bus::{self, CommandSink, Request, Responder},
     call::Heard,
+    fault::{Part, contain},
     idempotency::{Idempotency, Key, Verdict, made_up},
     limit::refused,
     local::Local,
@@ -98,22 +99,13 @@ impl Commands {
     }
 
     /// Takes one command. It is answered exactly once, now or soon.
-    fn take(&self, incoming: &Request, responder: Responder) {
+    fn take(&self, incoming: &Request, mut asked: Asked) {
         metrics::counter!("ifbus_commands_total").increment(1);
         let Ok((request, reply)) = encodings(incoming) else {
             let error = CommandError::new(ErrorCode::UnsupportedEncoding, "JSON or MessagePack");
-            return Asked {
-                id: None,
-                encoding: Encoding::Json,
-                responder,
-            }
-            .answer::<()>(Err(error));
+            return asked.answer::<()>(Err(error));
         };
-        let asked = Asked {
-            id: None,
-            encoding: reply,
-            responder,
-        };
+        asked.encoding = reply;
         if incoming.body.len() > self.shared.book.load().command_bytes_max {
             refused("command_bytes");
             let long = CommandError::new(ErrorCode::LimitExceeded, "the command is too long");
@@ -217,7 +209,10 @@ impl Commands {
             return;
         };
         let token = self.next.fetch_add(1, Ordering::Relaxed);
-        self.waiting.lock().insert(token, asked.prepare(outcome));
+        let Some(prepared) = asked.prepare(outcome) else {
+            return;
+        };
+        self.waiting.lock().insert(token, prepared);
         let notice = Notice { sink: this, token };
         if self
             .shared
@@ -329,7 +324,8 @@ fn traceparent(request: &Request) -> Option<Text> {
 
 impl CommandSink for Commands {
     fn command(&self, request: Request, responder: Responder) {
-        self.take(&request, responder);
+        let asked = Asked::new(responder);
+        contain(Part::Commands, || self.take(&request, asked));
     }
 
     fn overloaded(&self, request: &Request) -> bus::Reply {

@@ -8,7 +8,10 @@ use engine::{LegId, Transport};
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
-use crate::local::Local;
+use crate::{
+    fault::{Part, contain},
+    local::Local,
+};
 
 /// The actor of one connection, on the arbiter that owns it.
 pub(crate) struct Connection {
@@ -84,7 +87,7 @@ impl Connection {
 
     fn down(&mut self, context: &mut Context<Self>) {
         self.local.forget_connection(self.number);
-        for bound in std::mem::take(&mut self.legs) {
+        while let Some(bound) = self.legs.pop() {
             self.local.tell_flow_lost(bound);
         }
         context.stop();
@@ -99,6 +102,17 @@ impl Handler<Notice> for Connection {
     type Result = ();
 
     fn handle(&mut self, notice: Notice, context: &mut Context<Self>) {
+        let ends = matches!(notice, Notice::Down);
+        // What a connection holds is whole between any two steps: it goes on as it is.
+        if contain(Part::Connection, || self.obey(notice, context)).is_none() && ends {
+            contain(Part::Connection, || self.down(context));
+            context.stop();
+        }
+    }
+}
+
+impl Connection {
+    fn obey(&mut self, notice: Notice, context: &mut Context<Self>) {
         match notice {
             Notice::Up(writer) => {
                 if let Way::Opening(waiting) = std::mem::replace(&mut self.way, Way::Open(writer)) {

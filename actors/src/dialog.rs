@@ -1,6 +1,6 @@
 //! One leg: its transactions and its hop. It does as its call says and tells what happens.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use actix::{
     Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message as Letter, WeakAddr,
@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use crate::{
     call::{Call, Heard, Prepared},
+    fault::{Part, contain},
     local::{Local, Noted, answer_hop},
     timers::{Armed, Owner},
 };
@@ -88,6 +89,7 @@ impl Dialog {
                 endpoint,
                 noted,
                 invite,
+                ..
             }) => {
                 unanswered.push(invite);
                 (endpoint, Some(noted))
@@ -174,14 +176,17 @@ impl Dialog {
 
     /// Answers what the call will not answer any more.
     fn answer_if_gone(&mut self, now: Now) {
-        if !self.closed && self.call.upgrade().is_some() {
-            return;
+        if self.closed || self.call.upgrade().is_none() {
+            self.answer_all(now);
         }
+    }
+
+    fn answer_all(&mut self, now: Now) {
         for (id, message) in std::mem::take(&mut self.unanswered) {
             let (status, reason) = match message.method() {
                 // RFC 3261 9.2: a CANCEL that found its INVITE is answered 200, however that ended.
                 Some(Method::Cancel) => (200, "OK"),
-                // The caller's own, of a call that died.
+                // The caller's own, of a call that died or of a leg that lost its transactions.
                 Some(Method::Invite) if message.to_tag().is_none() => {
                     (500, "Server Internal Error")
                 }
@@ -225,10 +230,48 @@ impl Dialog {
         }
     }
 
-    fn settle(&mut self, now: Now, context: &mut Context<Self>) {
-        self.drain(now);
+    /// After a panic nobody knows what became of the leg's transactions. They are let go of; what
+    /// waits for an answer of ours gets one by a transaction made anew, and the call ends.
+    fn rebuild(&mut self, now: Now) -> Option<Duration> {
         let owner = Owner::Leg(self.key, self.leg.0);
-        let deadline = self.endpoint.poll_timeout();
+        self.local.timers.disarm(owner, &self.armed);
+        self.ways.clear();
+        self.endpoint.reset();
+        let deadline = contain(Part::Dialog, || {
+            self.receive_again(now);
+            self.answer_all(now);
+            self.drain(now);
+            self.endpoint.poll_timeout()
+        });
+        self.tell(LegEvent::Fault);
+        match deadline {
+            Some(deadline) => deadline,
+            None => {
+                // Not even that. The peer's timers have to do the rest.
+                self.endpoint.reset();
+                self.closed = true;
+                None
+            }
+        }
+    }
+
+    /// Makes a transaction for each request that is not answered.
+    fn receive_again(&mut self, now: Now) {
+        let reliable = self.hop.is_reliable();
+        for (_, message) in std::mem::take(&mut self.unanswered) {
+            self.endpoint
+                .handle(now, Input::Received { message, reliable });
+            while let Some(output) = self.endpoint.poll_output() {
+                if let Output::Request { id, message } | Output::Cancel { id, message, .. } = output
+                {
+                    self.unanswered.push((id, message));
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, now: Now, deadline: Option<Duration>, context: &mut Context<Self>) {
+        let owner = Owner::Leg(self.key, self.leg.0);
         if self.closed && self.endpoint.is_empty() {
             self.local.timers.disarm(owner, &self.armed);
             self.local.legs.borrow_mut().remove(&(self.key, self.leg.0));
@@ -254,6 +297,26 @@ impl Handler<Order> for Dialog {
 
     fn handle(&mut self, order: Order, context: &mut Context<Self>) {
         let now = self.local.clock.now();
+        let closes = matches!(order, Order::Close);
+        let deadline = contain(Part::Dialog, || {
+            self.obey(now, order);
+            self.drain(now);
+            self.endpoint.poll_timeout()
+        });
+        let deadline = match deadline {
+            Some(deadline) => deadline,
+            None => {
+                self.closed |= closes;
+                self.rebuild(now)
+            }
+        };
+        self.settle(now, deadline, context);
+        self.arriving = None;
+    }
+}
+
+impl Dialog {
+    fn obey(&mut self, now: Now, order: Order) {
         let reliable = self.hop.is_reliable();
         match order {
             Order::Received { message, hop } => {
@@ -307,7 +370,5 @@ impl Handler<Order> for Dialog {
                 self.answer_if_gone(now);
             }
         }
-        self.settle(now, context);
-        self.arriving = None;
     }
 }

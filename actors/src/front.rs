@@ -2,7 +2,7 @@
 //! for us, and turns what may go on into calls and relays. It keeps nothing for those it refuses
 //! (RFC 3261 8.2.7): a flood of them costs no memory.
 
-use std::{rc::Rc, sync::atomic::Ordering};
+use std::{net::SocketAddr, rc::Rc, sync::atomic::Ordering};
 
 use actix::{Actor, Context, Handler, Message as Letter};
 use bus_schema::{Actor as Who, Cause, EventName, Incident, Reason, SecurityData, Severity};
@@ -15,6 +15,7 @@ use sip::{Message, Method, Name, digest::NonceSecret};
 
 use crate::{
     call::Call,
+    fault::{Part, contain},
     limit::refused,
     local::{Local, Registering},
     random::{random_bytes, random_u64},
@@ -40,14 +41,9 @@ pub(crate) struct Knock {
 
 impl Front {
     pub(crate) fn new(local: Rc<Local>) -> Self {
-        let authenticator = Authenticator::new(AuthSettings {
-            secret: NonceSecret(random_bytes()),
-            nonce_life: local.shared.nonces.life,
-            nonces_max: local.shared.nonces.most,
-        });
         Self {
+            authenticator: authenticator(&local),
             local,
-            authenticator,
         }
     }
 
@@ -301,8 +297,45 @@ impl Handler<Knock> for Front {
     type Result = ();
 
     fn handle(&mut self, knock: Knock, _: &mut Context<Self>) {
-        self.take(knock);
+        let hop = knock.hop;
+        let (bytes, source) = (knock.message.bytes().clone(), knock.message.source());
+        if contain(Part::Front, || self.take(knock)).is_none() {
+            self.authenticator = authenticator(&self.local);
+            contain(Part::Front, || self.give_up(&bytes, source, hop));
+        }
     }
+}
+
+impl Front {
+    /// Answers a request that brought out a bug: else it comes again, and the bug with it.
+    fn give_up(&self, bytes: &Bytes, source: Option<SocketAddr>, hop: Hop) {
+        let Some(request) = Message::salvage(bytes, &self.local.shared.net.message) else {
+            return;
+        };
+        let request = match source {
+            Some(source) => request.with_source(source),
+            None => request,
+        };
+        if self.local.is_seen_to(&request) {
+            return;
+        }
+        let failed = self.local.refuse(&request, 500, "Server Internal Error");
+        if request.method() == Some(Method::Register) && !hop.is_reliable() {
+            let transaction = self.local.transaction_hash(&request);
+            let way = crate::local::answer_hop(&request, hop);
+            return self.local.answer_register(transaction, way, failed);
+        }
+        self.local.reply(&request, hop, failed);
+    }
+}
+
+/// One that has challenged nobody: who answers an older challenge is told that it is stale.
+fn authenticator(local: &Local) -> Authenticator {
+    Authenticator::new(AuthSettings {
+        secret: NonceSecret(random_bytes()),
+        nonce_life: local.shared.nonces.life,
+        nonces_max: local.shared.nonces.most,
+    })
 }
 
 /// The answer to bytes that are no message, where one can be given.
@@ -311,7 +344,7 @@ pub(crate) fn malformed(
     bytes: &Bytes,
     error: sip::ParseError,
     hop: Hop,
-    remote: std::net::SocketAddr,
+    remote: SocketAddr,
 ) {
     metrics::counter!("ifbus_malformed_total").increment(1);
     let Some(fault) = error.answer() else { return };

@@ -26,6 +26,7 @@ pub mod clock;
 mod commands;
 mod connection;
 mod dialog;
+mod fault;
 mod front;
 mod idempotency;
 pub mod journal;
@@ -43,6 +44,7 @@ mod shared;
 pub mod store;
 mod timers;
 
+pub use fault::{Moment, Part};
 pub use net::{Asset, Assets, TlsError};
 pub use node::{Node, Readiness, StartError, shared_threads};
 pub use random::random_password;

@@ -317,6 +317,26 @@ impl Local {
         self.merged.borrow_mut().remove(&noted.request);
     }
 
+    /// Whether somebody sees to a request that the front failed over. What was noted of one that
+    /// nobody sees to is forgotten.
+    pub(crate) fn is_seen_to(&self, request: &Message) -> bool {
+        let Some(transaction) = self.transaction_hash(request) else {
+            return false;
+        };
+        let call = self.invites.borrow().get(&transaction).copied();
+        if let Some((call, _)) = call {
+            if self.calls.borrow().contains_key(&call) {
+                return true;
+            }
+            self.forget_invite(&Noted {
+                transaction,
+                request: self.request_hash(request),
+            });
+        }
+        let relay = self.relayed.borrow().get(&transaction).copied();
+        relay.is_some_and(|relay| self.relays.borrow().contains_key(&relay))
+    }
+
     fn request_hash(&self, request: &Message) -> u64 {
         let call_id = request.call_id().unwrap_or_default().as_bytes();
         let from = request.from_tag().unwrap_or_default().as_bytes();

@@ -20,6 +20,7 @@ use self::child::{Child, find, version};
 use self::settings::Access;
 use crate::bus::Address;
 use crate::clock::Clock;
+use crate::fault::{Part, contain};
 
 /// How long the server has from its start to its first accepted connection.
 const START: Duration = Duration::from_secs(10);
@@ -124,7 +125,18 @@ impl NatsServer {
         // The child dies with the thread that started it: this one lives as long as we do.
         let thread = std::thread::Builder::new()
             .name("nats-server".into())
-            .spawn(move || keeper.run(&report, &stopped))
+            .spawn(move || {
+                let mut reported = false;
+                loop {
+                    let run = || keeper.run(&report, &stopped, &mut reported);
+                    let ended = contain(Part::NatsServer, run).is_some();
+                    // Whoever waits for the start must not wait for ever.
+                    if ended || !reported {
+                        return;
+                    }
+                    std::thread::sleep(RESTART_FIRST);
+                }
+            })
             .map_err(|source| StartError::State {
                 path: options.state_dir.clone(),
                 source,
@@ -189,16 +201,15 @@ impl Keeper {
         &self,
         report: &SyncSender<Result<(), StartError>>,
         stop: &std::sync::mpsc::Receiver<()>,
+        reported: &mut bool,
     ) {
         let mut wait = RESTART_FIRST;
-        let mut reported = false;
         loop {
             let began = self.clock.mono();
             match self.start() {
                 Ok(mut child) => {
-                    if !reported {
+                    if !std::mem::replace(reported, true) {
                         let _nobody_waits = report.send(Ok(()));
-                        reported = true;
                     }
                     let stopped = watch(&mut child, stop);
                     *self.pid.lock() = None;
@@ -212,7 +223,7 @@ impl Keeper {
                     );
                     metrics::counter!("ifbus_nats_server_restarts_total").increment(1);
                 }
-                Err(error) if !reported => {
+                Err(error) if !*reported => {
                     let _nobody_waits = report.send(Err(error));
                     return;
                 }

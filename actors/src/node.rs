@@ -31,6 +31,7 @@ use crate::{
     call::{Call, Heard},
     clock::Clock,
     commands::{CommandLimits, Commands},
+    fault::{Part, contain},
     journal::last_positions,
     listeners::{Bound, bind},
     nats_server::{self, NatsServer},
@@ -285,6 +286,21 @@ impl Node {
         metrics::gauge!("ifbus_registrations").set(self.shared.registry.bindings() as f64);
     }
 
+    /// Has `part` panic the next time it works on an arbiter of this node or on the calling thread.
+    #[cfg(feature = "faults")]
+    pub async fn fault(&self, part: Part, moment: crate::Moment) {
+        crate::fault::arm(part, moment);
+        for post in self.posts.iter() {
+            let (done, armed) = oneshot::channel();
+            let work = Box::new(move |_: &std::rc::Rc<crate::local::Local>| {
+                crate::fault::arm(part, moment);
+                done.send(()).ok();
+            });
+            post.send(Parcel::Do(work)).await;
+            armed.await.ok();
+        }
+    }
+
     /// Reads the configuration again, all or nothing.
     ///
     /// # Errors
@@ -504,13 +520,15 @@ async fn look_after(shared: Arc<Shared>, commands: Arc<Commands>) {
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         second.tick().await;
-        for kept in shared.registry.expire(shared.clock.now()) {
-            shared.keep_registration(&kept, None);
-            shared.announce_registration(&kept);
-        }
-        let bindings = shared.registry.bindings();
-        shared.bindings.store(bindings, Ordering::Relaxed);
-        commands.expire();
+        contain(Part::Housekeeping, || {
+            for kept in shared.registry.expire(shared.clock.now()) {
+                shared.keep_registration(&kept, None);
+                shared.announce_registration(&kept);
+            }
+            let bindings = shared.registry.bindings();
+            shared.bindings.store(bindings, Ordering::Relaxed);
+            commands.expire();
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! One request outside of dialogs on its way to several targets: an [`engine::relay::Relay`] with
 //! the transactions it needs.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message as Letter};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use sip::{ClientId, Endpoint, Failure, Message, ServerId, Transmitter};
 use smallvec::SmallVec;
 
 use crate::{
+    fault::{Part, contain},
     local::{Local, answer_hop},
     random::random_u128,
     timers::{Armed, Owner},
@@ -21,7 +22,9 @@ use crate::{
 /// The actor.
 pub(crate) struct Relay {
     local: Rc<Local>,
-    engine: Engine,
+    key: u64,
+    /// None after a panic: it decides nothing more.
+    engine: Option<Engine>,
     endpoint: Endpoint,
     /// The request that is relayed, and the way back; none for an agent's message.
     server: Option<Server>,
@@ -33,6 +36,7 @@ pub(crate) struct Relay {
 /// The transaction of the request that is relayed.
 struct Server {
     id: ServerId,
+    request: Message,
     way: Hop,
     /// The name by which repeats of the request find the relay.
     noted: Option<u64>,
@@ -79,11 +83,14 @@ impl Relay {
         let mut server = None;
         while let Some(output) = endpoint.poll_output() {
             if let sip::endpoint::Output::Request { id, message: _ } = output {
-                server = Some((id, answer_hop(&request, hop)));
+                server = Some(Server {
+                    id,
+                    request: request.clone(),
+                    way: answer_hop(&request, hop),
+                    noted: local.transaction_hash(&request),
+                });
             }
         }
-        let noted = local.transaction_hash(&request);
-        let server = server.map(|(id, way)| Server { id, way, noted });
         Self::run(
             local,
             endpoint,
@@ -150,7 +157,8 @@ impl Relay {
             context.notify(Timeout);
             Self {
                 local,
-                engine,
+                key,
+                engine: Some(engine),
                 endpoint,
                 server,
                 forks: SmallVec::new(),
@@ -160,10 +168,69 @@ impl Relay {
         });
     }
 
+    /// Does `work` and what follows from it.
+    fn work(&mut self, context: &mut Context<Self>, work: impl FnOnce(&mut Self)) {
+        let deadline = contain(Part::Relay, || {
+            work(self);
+            self.drain(context);
+            self.poll_timeout()
+        });
+        let deadline = match deadline {
+            Some(deadline) => deadline,
+            None => self.fail(context),
+        };
+        self.settle(deadline, context);
+    }
+
+    fn tell(&mut self, input: RelayInput) {
+        if let Some(engine) = &mut self.engine {
+            engine.handle(input);
+        }
+    }
+
+    /// After a panic the request is answered 500, by a transaction made anew.
+    fn fail(&mut self, context: &Context<Self>) -> Option<Duration> {
+        self.local
+            .timers
+            .disarm(Owner::Relay(self.key), &self.armed);
+        self.engine = None;
+        self.ended = true;
+        self.endpoint.reset();
+        let answered = contain(Part::Relay, || {
+            self.refuse();
+            self.drain(context);
+            self.poll_timeout()
+        });
+        if answered.is_none() {
+            self.endpoint.reset();
+        }
+        answered.flatten()
+    }
+
+    fn refuse(&mut self) {
+        let Some(Server { request, way, .. }) = &self.server else {
+            return;
+        };
+        let now = self.local.clock.now();
+        let bytes = self.local.refuse(request, 500, "Server Internal Error");
+        let input = sip::endpoint::Input::Received {
+            message: request.clone(),
+            reliable: way.is_reliable(),
+        };
+        self.endpoint.handle(now, input);
+        while let Some(output) = self.endpoint.poll_output() {
+            if let sip::endpoint::Output::Request { id, message: _ } = output {
+                let status = 500;
+                let input = sip::endpoint::Input::Respond { id, status, bytes };
+                return self.endpoint.handle(now, input);
+            }
+        }
+    }
+
     /// Performs what the engine and the transactions want, until neither wants anything.
-    fn settle(&mut self, context: &mut Context<Self>) {
+    fn drain(&mut self, context: &Context<Self>) {
         loop {
-            if let Some(output) = self.engine.poll_output() {
+            if let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
                 self.perform(output, context);
             } else if let Some(output) = self.endpoint.poll_output() {
                 self.heard(output);
@@ -171,7 +238,18 @@ impl Relay {
                 break;
             }
         }
-        let key = self.engine.key().low();
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        let engine = self.engine.as_ref().and_then(Engine::poll_timeout);
+        match (engine, self.endpoint.poll_timeout()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn settle(&mut self, deadline: Option<Duration>, context: &mut Context<Self>) {
+        let key = self.key;
         if self.ended && self.endpoint.is_empty() {
             self.local.timers.disarm(Owner::Relay(key), &self.armed);
             self.local.relays.borrow_mut().remove(&key);
@@ -184,10 +262,6 @@ impl Relay {
             context.stop();
             return;
         }
-        let deadline = match (self.engine.poll_timeout(), self.endpoint.poll_timeout()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
         let now = self.local.clock.mono();
         self.local
             .timers
@@ -219,8 +293,7 @@ impl Relay {
             } => {
                 self.forks.retain(|(known, _)| *known != fork);
                 self.forks.push((fork, hop));
-                self.local
-                    .bind(&hop, self.engine.key().low(), LegId(fork.0));
+                self.local.bind(&hop, self.key, LegId(fork.0));
                 let id = ClientId(u32::from(fork.0));
                 let reliable = hop.is_reliable();
                 let input = sip::endpoint::Input::Request {
@@ -249,7 +322,8 @@ impl Relay {
                 who: Transmitter::Server(_),
                 bytes,
             } => {
-                if let Some(Server { mut way, .. }) = self.server {
+                if let Some(Server { way, .. }) = &self.server {
+                    let mut way = *way;
                     self.local.send(&mut way, bytes, None);
                 }
             }
@@ -262,7 +336,7 @@ impl Relay {
                     .forks
                     .iter_mut()
                     .find(|(fork, _)| u32::from(fork.0) == id.0);
-                let key = self.engine.key().low();
+                let key = self.key;
                 let sent = hop
                     .is_some_and(|(fork, hop)| local.send(hop, bytes, Some((key, LegId(fork.0)))));
                 if !sent {
@@ -273,7 +347,7 @@ impl Relay {
             }
             Output::Response { id, message } => {
                 if let Some(fork) = fork(id) {
-                    self.engine.handle(RelayInput::Response {
+                    self.tell(RelayInput::Response {
                         fork,
                         response: message,
                     });
@@ -282,7 +356,7 @@ impl Relay {
             Output::Failed { id, why } => {
                 if let Some(fork) = fork(id) {
                     let unreachable = !matches!(why, Failure::Timeout);
-                    self.engine.handle(RelayInput::Failed { fork, unreachable });
+                    self.tell(RelayInput::Failed { fork, unreachable });
                 }
             }
             Output::Request { .. }
@@ -317,8 +391,8 @@ impl Handler<Received> for Relay {
             message: received.message,
             reliable,
         };
-        self.endpoint.handle(self.local.clock.now(), input);
-        self.settle(context);
+        let now = self.local.clock.now();
+        self.work(context, |relay| relay.endpoint.handle(now, input));
     }
 }
 
@@ -331,8 +405,8 @@ impl Handler<Again> for Relay {
             .as_ref()
             .is_some_and(|server| server.way.is_reliable());
         let input = sip::endpoint::Input::Received { message, reliable };
-        self.endpoint.handle(self.local.clock.now(), input);
-        self.settle(context);
+        let now = self.local.clock.now();
+        self.work(context, |relay| relay.endpoint.handle(now, input));
     }
 }
 
@@ -340,8 +414,9 @@ impl Handler<Resolved> for Relay {
     type Result = ();
 
     fn handle(&mut self, Resolved(fork, hops): Resolved, context: &mut Context<Self>) {
-        self.engine.handle(RelayInput::Resolved { fork, hops });
-        self.settle(context);
+        self.work(context, |relay| {
+            relay.tell(RelayInput::Resolved { fork, hops });
+        });
     }
 }
 
@@ -351,9 +426,8 @@ impl Handler<FlowLost> for Relay {
     fn handle(&mut self, FlowLost(fork): FlowLost, context: &mut Context<Self>) {
         let id = ClientId(u32::from(fork));
         let now = self.local.clock.now();
-        self.endpoint
-            .handle(now, sip::endpoint::Input::Unreachable { id });
-        self.settle(context);
+        let input = sip::endpoint::Input::Unreachable { id };
+        self.work(context, |relay| relay.endpoint.handle(now, input));
     }
 }
 
@@ -363,8 +437,11 @@ impl Handler<Timeout> for Relay {
     fn handle(&mut self, _: Timeout, context: &mut Context<Self>) {
         let now = self.local.clock.now();
         self.local.timers.fired(&self.armed);
-        self.endpoint.handle_timeout(now);
-        self.engine.handle_timeout(now);
-        self.settle(context);
+        self.work(context, |relay| {
+            relay.endpoint.handle_timeout(now);
+            if let Some(engine) = &mut relay.engine {
+                engine.handle_timeout(now);
+            }
+        });
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     ack::{Ack, AckSink, Notice},
     book::{Book, Nonces},
     clock::Clock,
+    fault::{Part, contain},
     journal::{Draft, Entry, Journal},
     net::{Admission, NetLimits},
     parcel::{Parcel, Post, Posts},
@@ -264,7 +265,8 @@ impl AckSink for Sink {
         let acks: Box<[Ack]> = acks.into();
         self.0.blocking_send(Parcel::Do(Box::new(move |local| {
             for ack in &acks {
-                local.persisted(ack.token, ack.durable);
+                // Each on its own: many wait for their word of one batch.
+                contain(Part::Parcel, || local.persisted(ack.token, ack.durable));
             }
         })));
     }

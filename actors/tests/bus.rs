@@ -5,6 +5,7 @@ mod nats;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actors::bus::{
@@ -36,11 +37,12 @@ impl Entry for Numbered {
 }
 
 #[derive(Default)]
-struct Gaps(Mutex<Vec<Gap>>);
+struct Gaps(Mutex<Vec<Gap>>, AtomicBool);
 
 impl GapSink for Gaps {
     fn gap(&self, gap: Gap) {
         self.0.lock().push(gap);
+        assert!(!self.1.swap(false, Ordering::Relaxed), "a bug, as asked");
     }
 }
 
@@ -58,6 +60,7 @@ impl CommandSink for Echo {
             return;
         }
         let header = request.header("X").unwrap_or_default().to_owned();
+        assert_ne!(request.body, "bug", "a bug, as asked");
         let text = format!("{} {header} {}", request.subject, request.body.len());
         responder.send(Reply {
             headers: vec![("Y", "y".into())],
@@ -379,6 +382,38 @@ async fn commands_are_answered_bounded_and_counted() {
         assert!(reply.await.unwrap().is_ok());
     }
     second.bus.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bug_of_those_it_calls_stops_neither_events_nor_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let nats_server = nats::start(&nats::servers()[0], dir.path());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let options = options(nats_server.address());
+    let node = node(dir.path(), options, store, Echo::default());
+    let health = Arc::clone(node.bus.health());
+    nats::until("commands are taken", || health.commands_up()).await;
+
+    let subject = "ifbus.sip.v1.default.cmd.agent.bot.originate";
+    let asking = client(nats_server.address()).await;
+    asking.publish(subject, "bug".into()).await.unwrap();
+    assert!(asking.request(subject, "bug".into()).await.is_err());
+    let answered = async { while asking.request(subject, "".into()).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(30), answered)
+        .await
+        .unwrap();
+
+    node.journal.append(Numbered(0)).unwrap();
+    nats::until("the first is published", || health.published() == 1).await;
+    node.gaps.1.store(true, Ordering::Relaxed);
+    nats::kill_9(nats_server.pid().unwrap());
+    (1..10).for_each(|n| node.journal.append(Numbered(n)).unwrap());
+    nats::until("the gap is told", || !node.gaps.1.load(Ordering::Relaxed)).await;
+    (10..20).for_each(|n| node.journal.append(Numbered(n)).unwrap());
+    let numbers = stream(nats_server.address(), 20).await;
+    assert!(numbers.into_iter().eq(0..20));
+    node.journal.close();
+    node.bus.stop(Duration::from_secs(5)).await;
 }
 
 #[tokio::test]

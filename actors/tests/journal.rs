@@ -130,6 +130,42 @@ fn whoever_waits_is_told_once_it_is_synced() {
     );
 }
 
+/// A receiver with a bug.
+struct Bug;
+
+impl AckSink for Bug {
+    fn settle(&self, acks: &[Ack]) {
+        assert!(acks.is_empty(), "a bug, as asked");
+    }
+}
+
+#[test]
+fn a_bug_loses_no_more_than_it_hits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    let (sender, acks) = sync_channel(16);
+    let told: Arc<dyn AckSink> = Arc::new(Channel(sender));
+    let then = |n, sink: &Arc<dyn AckSink>| {
+        let sink = Arc::clone(sink);
+        journal
+            .append_then(Numbered(n), Notice { sink, token: n })
+            .unwrap();
+    };
+    then(0, &(Arc::new(Bug) as Arc<dyn AckSink>));
+    // In the same batch or in the next: it hears of it, and does not wait for ever.
+    then(1, &told);
+    assert_eq!(acks.recv().unwrap().token, 1);
+    then(2, &told);
+    let ack = Ack {
+        token: 2,
+        durable: true,
+    };
+    assert_eq!(acks.recv().unwrap(), ack);
+    journal.close();
+    assert_eq!(ids(&journal, 0), [0, 1, 2]);
+    verify(dir.path(), Some(&key().verifying_key())).unwrap();
+}
+
 #[test]
 fn a_header_cannot_break_out_of_its_line() {
     let mut draft = Draft::default();

@@ -353,3 +353,47 @@ fn a_store_in_use_is_left_alone() {
     let (_, opened) = SledStore::open(options(), clock).unwrap();
     assert_eq!(opened.recovery, None);
 }
+
+/// A receiver with a bug.
+struct Bug;
+
+impl AckSink for Bug {
+    fn settle(&self, acks: &[Ack]) {
+        assert!(acks.is_empty(), "a bug, as asked");
+    }
+}
+
+#[test]
+fn a_bug_loses_no_more_than_it_hits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let (sender, acks) = sync_channel(16);
+    let told: Arc<dyn AckSink> = Arc::new(Channel(sender));
+    let put = |token: u64, sink: &Arc<dyn AckSink>| {
+        let sink = Arc::clone(sink);
+        let value = Bytes::from_static(b"x");
+        store
+            .put(
+                Tree::Dialogs,
+                &token.to_be_bytes(),
+                value,
+                Some(Notice { sink, token }),
+            )
+            .unwrap();
+    };
+    put(0, &(Arc::new(Bug) as Arc<dyn AckSink>));
+    // In the same batch or in the next: it hears of it, and does not wait for ever.
+    put(1, &told);
+    assert_eq!(acks.recv().unwrap()[0].token, 1);
+    put(2, &told);
+    let ack = Ack {
+        token: 2,
+        durable: true,
+    };
+    assert_eq!(acks.recv().unwrap(), [ack]);
+    store.close();
+    drop(store);
+    let (store, opened) = open(dir.path());
+    assert_eq!(opened.recovery, None);
+    assert_eq!(scan(&store, Tree::Dialogs).len(), 3);
+}

@@ -13,9 +13,11 @@
 mod call;
 mod edge;
 mod events;
+mod faults;
 mod flow;
 mod fork;
 mod hostile;
+mod meter;
 mod nats;
 mod phone;
 mod register;

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, path::Path, process::Stdio};
 
-use async_nats::Subscriber;
+use async_nats::{Subscriber, client::RequestErrorKind};
 use futures_util::StreamExt;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -59,6 +59,23 @@ impl Nats {
         client
     }
 
+    /// Asks for something under the default tenant, once the node listens, and hears the reply.
+    pub(crate) async fn ask(&self, tail: &str, body: &Value) -> Value {
+        let client = self.client().await;
+        let subject = format!("ifbus.sip.v1.default.{tail}");
+        let asking = async {
+            loop {
+                let body = body.to_string().into();
+                match client.request(subject.clone(), body).await {
+                    Ok(reply) => return serde_json::from_slice(&reply.payload).unwrap(),
+                    // Nobody is there yet.
+                    Err(error) => assert_eq!(error.kind(), RequestErrorKind::NoResponders),
+                }
+            }
+        };
+        timeout(PATIENCE, asking).await.expect("a reply comes")
+    }
+
     /// Hears every event from now on.
     pub(crate) async fn events(&self) -> Events {
         let client = self.client().await;
@@ -93,6 +110,11 @@ impl Events {
 }
 
 impl Event {
+    /// The reason of its cause.
+    pub(crate) fn reason(&self) -> &str {
+        self.0["data"]["cause"]["reason"].as_str().unwrap()
+    }
+
     /// Its short name, as `call.ended`.
     pub(crate) fn name(&self) -> &str {
         let kind = self.0["type"].as_str().unwrap();

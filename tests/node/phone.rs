@@ -385,12 +385,13 @@ impl Phone {
 }
 
 impl Talk {
-    fn caller(invite: &Out, ok: &Message) -> Self {
+    /// As the caller sees it once `answer` came, early or for good.
+    pub(crate) fn caller(invite: &Out, answer: &Message) -> Self {
         Self {
             call_id: invite.call_id.clone(),
             local: invite.from.clone(),
-            remote: ok.text(Name::To).unwrap().into(),
-            target: target(ok),
+            remote: answer.text(Name::To).unwrap().into(),
+            target: target(answer),
             cseq: invite.cseq,
         }
     }

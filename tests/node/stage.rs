@@ -197,6 +197,7 @@ pub(crate) fn assets() -> Assets {
 }
 
 async fn start(arbiters: usize, config: &Config) -> Node {
+    crate::meter::start();
     let starting = Node::start_on(arbiters, config, None, assets());
     let started = tokio::time::timeout(Duration::from_secs(60), starting).await;
     started.expect("the node starts in time").unwrap()

@@ -195,6 +195,14 @@ fn requirements_stand_in_the_one_table() {
     );
 }
 
+/// Panics on demand are for the tests of whole nodes.
+#[test]
+fn no_build_of_the_product_has_faults() {
+    let tree = cargo(&["tree", "-p", "adapter", "-e", "normal,features"]);
+    assert!(tree.contains("actors feature \"default\""), "{tree}");
+    assert!(!tree.contains("faults"), "{tree}");
+}
+
 /// The lint `unreachable_pub` makes `pub` mean what it says, so looking for the word is enough.
 #[test]
 fn the_bus_client_and_the_store_are_in_no_public_signature() {

@@ -50,6 +50,7 @@ pub fn published(store: &dyn Store) -> u64 {
     cursor
 }
 
+#[derive(Clone)]
 pub(super) struct Parts {
     pub(super) outbox: Arc<Outbox>,
     pub(super) store: Arc<dyn Store>,

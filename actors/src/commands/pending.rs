@@ -15,28 +15,52 @@ use crate::{
 pub(crate) struct Asked {
     pub(crate) id: Option<Text>,
     pub(crate) encoding: Encoding,
-    pub(crate) responder: Responder,
+    /// None once it is answered.
+    responder: Option<Responder>,
 }
 
 impl Asked {
-    pub(crate) fn answer<D: Serialize>(self, outcome: Result<D, CommandError>) {
-        let response = response(self.encoding, self.id, outcome, false);
-        self.responder.send(response);
+    /// Somebody who has not said yet how to be answered.
+    pub(super) fn new(responder: Responder) -> Self {
+        Self {
+            id: None,
+            encoding: Encoding::Json,
+            responder: Some(responder),
+        }
+    }
+
+    pub(crate) fn answer<D: Serialize>(mut self, outcome: Result<D, CommandError>) {
+        self.send(outcome, false);
     }
 
     /// Answers a repeat with what the first one got.
-    pub(crate) fn answer_again(self, data: serde_json::Value) {
-        let response = response(self.encoding, self.id, Ok(data), true);
-        self.responder.send(response);
+    pub(crate) fn answer_again(mut self, data: serde_json::Value) {
+        self.send(Ok(data), true);
     }
 
     /// The reply, and the way to send it.
-    pub(super) fn prepare(self, outcome: Outcome) -> (Responder, bus::Reply) {
-        (
-            self.responder,
-            response(self.encoding, self.id, outcome, false),
-        )
+    pub(super) fn prepare(mut self, outcome: Outcome) -> Option<(Responder, bus::Reply)> {
+        let responder = self.responder.take()?;
+        let id = self.id.take();
+        Some((responder, response(self.encoding, id, outcome, false)))
     }
+
+    fn send<D: Serialize>(&mut self, outcome: Result<D, CommandError>, repeat: bool) {
+        if let Some(responder) = self.responder.take() {
+            responder.send(response(self.encoding, self.id.take(), outcome, repeat));
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.send::<()>(Err(lost()), false);
+    }
+}
+
+/// What the asker hears of a command that a bug of ours has cost.
+fn lost() -> CommandError {
+    CommandError::new(ErrorCode::Internal, "the command was lost")
 }
 
 /// The reply as it goes on the bus.
@@ -114,9 +138,6 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.settle(Err(CommandError::new(
-            ErrorCode::Internal,
-            "the command was lost",
-        )));
+        self.settle(Err(lost()));
     }
 }

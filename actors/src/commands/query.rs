@@ -16,12 +16,9 @@ use crate::{call::Heard, parcel::Parcel};
 const PAGE: usize = bus_schema::PAGE_MAX as usize;
 
 impl Commands {
-    pub(super) fn query(&self, command: Command<QueryVerb>, asked: Asked) {
+    pub(super) fn query(&self, command: Command<QueryVerb>, mut asked: Asked) {
         // Nothing is done, so nothing is remembered.
-        let asked = Asked {
-            id: command.id,
-            ..asked
-        };
+        asked.id = command.id;
         let Some(commands) = self.this.upgrade() else {
             return;
         };

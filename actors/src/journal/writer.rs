@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use super::record::{self, HASH, Hash, PREFIX, Record, Seal};
 use super::segment::{self, Header};
 use crate::ack::Settlement;
 use crate::clock::Clock;
+use crate::fault::{Part, contain};
 
 /// A disk that needs long for a sync gets that much more rest between two.
 const REST_PER_SYNC: u32 = 4;
@@ -151,20 +151,13 @@ impl Writer {
             } else if items.len() < FEW {
                 gather = (gather / 2).max(SHORTEST_GATHER);
             }
-            for item in items.drain(..) {
-                self.add(item);
-            }
-            let now = self.clock.mono();
             // A little early saves the wake-up it would cost to be in time.
             let slack = if busy { gather / 4 } else { Duration::ZERO };
-            let due = self
-                .pace
-                .due(&self.options)
-                .is_some_and(|due| due <= now + slack);
-            if due || (visit.closed && self.pace.since.is_some()) {
-                self.commit();
-            } else {
-                self.flush();
+            // From the end, so that what a panic leaves is what was not added.
+            items.reverse();
+            let worked = contain(Part::Journal, || self.work(&mut items, slack, visit.closed));
+            if worked.is_none() {
+                contain(Part::Journal, || self.lose(&mut items));
             }
             if visit.closed && !busy {
                 break;
@@ -173,11 +166,39 @@ impl Writer {
         self.outbox.close();
     }
 
+    fn work(&mut self, items: &mut Vec<Item>, slack: Duration, closed: bool) {
+        while let Some(item) = items.pop() {
+            self.add(item);
+        }
+        let now = self.clock.mono();
+        let due = self
+            .pace
+            .due(&self.options)
+            .is_some_and(|due| due <= now + slack);
+        if due || (closed && self.pace.since.is_some()) {
+            self.commit();
+        } else {
+            self.flush();
+        }
+    }
+
+    /// After a panic: what is not in the file for certain is lost; whoever waits for it is told.
+    fn lose(&mut self, items: &mut Vec<Item>) {
+        metrics::counter!("ifbus_journal_lost_total").increment(items.len() as u64);
+        for item in items.drain(..) {
+            if let Order::Tell(notice) = item.order {
+                self.waiting.add(notice);
+            }
+        }
+        self.buffer.clear();
+        self.undo(&io::Error::other("a bug"));
+    }
+
     /// Encodes one entry behind the others.
     fn add(&mut self, item: Item) {
         self.draft.clear();
         let draft = &mut self.draft;
-        let encoded = catch_unwind(AssertUnwindSafe(|| item.entry.encode(draft))).is_ok();
+        let encoded = contain(Part::Journal, || item.entry.encode(draft)).is_some();
         let start = self.buffer.len();
         let put = encoded
             .then(|| record::put_entry(&mut self.buffer, &mut self.ahead.chain, &self.draft))

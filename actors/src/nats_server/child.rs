@@ -113,6 +113,15 @@ impl Child {
     }
 }
 
+/// A server that nobody watches would keep its port from the next.
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.ended() {
+            self.kill();
+        }
+    }
+}
+
 /// The executable: as given if it has a slash, else in `PATH`, else in `.tools/bin`.
 pub(super) fn find(name: &Path) -> Option<PathBuf> {
     if name.components().count() > 1 {
@@ -161,4 +170,26 @@ pub(super) fn tail(log: &Path) -> String {
         Ok(text.lines().map(str::trim).collect::<Vec<_>>().join(" | "))
     };
     read().unwrap_or_else(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever watches it may die of a bug, and starts another then.
+    #[test]
+    fn a_server_that_nobody_watches_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = folder.path().join("server");
+        let script = "#!/bin/sh\nexec sleep 1000\n";
+        fs::write(&server, script).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(&server, mode).unwrap();
+        let log = folder.path().join("log");
+        let child = Child::spawn(&server, folder.path(), &log).unwrap();
+        let process = PathBuf::from(format!("/proc/{}", child.id()));
+        assert!(process.exists());
+        drop(child);
+        assert!(!process.exists());
+    }
 }

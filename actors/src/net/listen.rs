@@ -28,6 +28,7 @@ use super::{
     handshake::{Door, upgrade},
     stream::Wire,
 };
+use crate::fault::{Part, contain_async, tend};
 use crate::limit::refused;
 use crate::parcel::{Arrival, Closed, Opened, Parcel, Post, Posts};
 
@@ -168,6 +169,16 @@ pub(crate) async fn accept(
     posts: Posts,
     admission: Arc<Admission>,
 ) {
+    let accepting = || accept_all(&socket, &listener, &posts, &admission);
+    tend(Part::Accept, accepting).await;
+}
+
+async fn accept_all(
+    socket: &TcpListener,
+    listener: &StreamListener,
+    posts: &Posts,
+    admission: &Arc<Admission>,
+) {
     loop {
         let (stream, remote) = match socket.accept().await {
             Ok(accepted) => accepted,
@@ -191,7 +202,7 @@ pub(crate) async fn accept(
             },
         };
         let connection = admission.number();
-        let post = owner(&posts, connection).clone();
+        let post = owner(posts, connection).clone();
         let listener = listener.clone();
         if let Some(tls) = listener.tls.clone() {
             tokio::spawn(async move {
@@ -317,9 +328,11 @@ pub(super) async fn run<S>(
         arrival,
         limits,
     };
-    let why: Closed = match early {
-        Some(early) => wire.run_websocket(stream, early).await,
-        None => wire.run_stream(stream).await,
+    let why = match early {
+        Some(early) => contain_async(Part::Stream, wire.run_websocket(stream, early)).await,
+        None => contain_async(Part::Stream, wire.run_stream(stream)).await,
     };
+    // After a panic nobody knows where its messages begin. Its owner must hear of it.
+    let why = why.unwrap_or(Closed::Failed);
     post.send(Parcel::Closed { connection, why }).await;
 }

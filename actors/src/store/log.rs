@@ -120,6 +120,12 @@ impl Log {
         }
     }
 
+    /// Takes back a batch that was added and not committed, or half.
+    pub(super) fn undo(&mut self) -> io::Result<()> {
+        self.buffer.clear();
+        self.file.set_len(self.bytes)
+    }
+
     /// Does its share of the folding: at most `most` keys.
     pub(super) fn fold(&mut self, trees: &Trees, most: usize) -> io::Result<()> {
         if let Some(folding) = &mut self.folding {

@@ -16,6 +16,7 @@ use super::queue::{Item, Queue, Visit};
 use super::{Full, Store, Tree, Unreadable, Visitor, Write};
 use crate::ack::{Notice, Settlement};
 use crate::clock::Clock;
+use crate::fault::{Part, contain};
 
 /// A disk that needs long for a batch gets that much more rest between two.
 const REST_PER_COMMIT: u32 = 4;
@@ -175,7 +176,10 @@ impl Writer {
             }
             self.queue.take(&mut items);
             let began = self.clock.mono();
-            self.commit(&mut items);
+            if contain(Part::Store, || self.commit(&mut items)).is_none() {
+                contain(Part::Store, || self.lose(&mut items));
+                items.clear();
+            }
             let ended = self.clock.mono();
             rest_until = ended
                 + self
@@ -197,26 +201,39 @@ impl Writer {
                 false
             }
         };
+        self.settle(items, durable);
+        self.guard(|log, trees| log.fold(trees, FOLD));
+    }
+
+    fn settle(&mut self, items: &mut Vec<Item>, durable: bool) {
         for item in items.drain(..) {
             if let Some(notice) = item.notice {
                 self.waiting.add(notice);
             }
         }
         self.waiting.settle(durable);
-        self.guard(|log, trees| log.fold(trees, FOLD));
+    }
+
+    /// After a panic: what was not kept is not, and whoever waits for it is told.
+    fn lose(&mut self, items: &mut Vec<Item>) {
+        metrics::counter!("ifbus_store_failed_total").increment(items.len() as u64);
+        let undone = self.log.undo();
+        self.settle(items, false);
+        if let Err(error) = undone {
+            tracing::error!(%error, "the store's log may end in half a record");
+        }
     }
 
     /// sled may fail or panic; what it did not take stays in the log, and is tried at the next
     /// start.
     fn guard(&mut self, fold: impl FnOnce(&mut Log, &Trees) -> io::Result<()>) {
-        let folding = AssertUnwindSafe(|| fold(&mut self.log, &self.trees));
-        match catch_unwind(folding) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+        match contain(Part::Store, || fold(&mut self.log, &self.trees)) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
                 tracing::error!(%error, "the store's log cannot be folded");
                 metrics::counter!("ifbus_store_failed_total").increment(1);
             }
-            Err(_) => {
+            None => {
                 tracing::error!("sled panicked while the store's log was folded");
                 metrics::counter!("ifbus_store_failed_total").increment(1);
             }
