@@ -19,6 +19,7 @@ use crate::{
     commands::{Pending, Share},
     dialog::{Dialog, Order},
     fault::{Part, contain},
+    journal::Last,
     local::{Local, Noted, answer_hop},
     random::{random_u64, random_u128},
     timers::{Armed, Owner},
@@ -164,25 +165,28 @@ impl Call {
     }
 
     /// Takes up what a call of the last run left behind, to end it properly.
-    pub(crate) fn recovered(
-        local: &Rc<Local>,
-        key: CallKey,
-        record: &[u8],
-        after: Option<Position>,
-    ) {
-        let recovery = engine::Recovery {
-            home: local.shared.home.clone(),
-            entropy: random_u64(),
-            after,
-        };
+    pub(crate) fn recovered(local: &Rc<Local>, key: CallKey, record: &[u8], last: Option<&Last>) {
+        let recovery = recovery(local, last);
         let now = local.clock.now();
         let engine = contain(Part::Call, || engine::Call::recover(record, recovery, now));
         match engine.flatten() {
             Some(engine) => Self::run(local, engine, None),
             None => {
                 tracing::error!(call = %key, "the record of a call cannot be read; it is dropped");
-                local.persist_call(key, None, false);
+                local.shared.forget_call(key);
             }
+        }
+    }
+
+    /// The same for one that is known by its last event alone.
+    pub(crate) fn recovered_told(local: &Rc<Local>, last: &Last) {
+        match last.snapshot() {
+            Some(told) => {
+                let recovery = recovery(local, Some(last));
+                let engine = engine::Call::recover_told(told, recovery, local.clock.now());
+                Self::run(local, engine, None);
+            }
+            None => tracing::error!("the last event of a call cannot be read; it never ends"),
         }
     }
 
@@ -339,8 +343,17 @@ impl Call {
                     .publish_call(obituary(view, self.local.clock.now()));
             }
         }
-        self.local.persist_call(self.stage.key, None, false);
+        self.local.shared.forget_call(self.stage.key);
         self.stage.ended = true;
+    }
+}
+
+fn recovery(local: &Local, last: Option<&Last>) -> engine::Recovery {
+    engine::Recovery {
+        home: local.shared.home.clone(),
+        entropy: random_u64(),
+        after: last.map(|last| last.position),
+        ended: last.is_some_and(|last| last.ended),
     }
 }
 
@@ -474,6 +487,9 @@ impl Perform for Stage {
     }
 
     fn persist(&mut self, record: Option<Bytes>, ahead: bool) {
+        let Some(record) = record else {
+            return self.local.shared.forget_call(self.key);
+        };
         let awaited = self.local.persist_call(self.key, record, ahead);
         if awaited.is_some() {
             self.awaited = awaited;

@@ -25,7 +25,7 @@ use ed25519_dalek::SigningKey;
 use parking_lot::Mutex;
 
 pub use self::entry::{Draft, Entry};
-pub(crate) use self::history::last_positions;
+pub(crate) use self::history::{Last, last_events};
 pub use self::open::{Opened, Recovery};
 pub use self::outbox::{Outbox, Source};
 pub use self::queue::Full;
@@ -170,6 +170,21 @@ impl Journal {
         self.push(entry, Order::Tell(notice))
     }
 
+    /// Tells `notice` once all that was appended so far is synced, or will not be. Hurries nothing.
+    ///
+    /// # Errors
+    /// [`Full`]: nobody will be told.
+    pub fn synced(&self, notice: Notice) -> Result<(), Full> {
+        let Some(kept) = &self.kept else {
+            notice.sink.settle(&[Ack {
+                token: notice.token,
+                durable: true,
+            }]);
+            return Ok(());
+        };
+        kept.queue.push(Item::Mark(notice))
+    }
+
     /// The publisher's side. `None`: nothing is kept.
     pub fn outbox(&self) -> Option<Arc<Outbox>> {
         self.kept.as_ref().map(|kept| Arc::clone(&kept.outbox))
@@ -193,10 +208,7 @@ impl Journal {
 
     fn push(&self, entry: impl Entry, order: Order) -> Result<(), Full> {
         match &self.kept {
-            Some(kept) => kept.queue.push(Item {
-                entry: Box::new(entry),
-                order,
-            }),
+            Some(kept) => kept.queue.push(Item::Entry(Box::new(entry), order)),
             None => Ok(()),
         }
     }

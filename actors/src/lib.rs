@@ -27,6 +27,7 @@ mod commands;
 mod connection;
 mod dialog;
 mod fault;
+mod forget;
 mod front;
 mod idempotency;
 pub mod journal;

@@ -13,7 +13,7 @@ use std::{
 
 use bus_schema::{BusData, BusGap, CallRef, Encoding, EventName, NodeData, Reason, Timestamp};
 use config::{BusUrl, Config, Diagnostics};
-use engine::{Home, Listeners, Registrar};
+use engine::{CallKey, Home, Listeners, Registrar};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{
@@ -32,11 +32,12 @@ use crate::{
     clock::Clock,
     commands::{CommandLimits, Commands},
     fault::{Part, contain},
-    journal::last_positions,
+    forget::call_key,
+    journal::last_events,
     listeners::{Bound, bind},
     nats_server::{self, NatsServer},
     net::{Admission, Assets, NetLimits, TlsError, accept},
-    parcel::{Parcel, Post, Posts},
+    parcel::{Parcel, Post, Posts, Work},
     random::{random_bytes, random_u64, random_u128},
     registry::Registry,
     shared::{Parts, Shared, Voice},
@@ -493,7 +494,7 @@ async fn recover(shared: &Arc<Shared>, posts: &Posts) {
     let read = shared
         .store
         .scan(Tree::Dialogs, &mut |key, _format, record| {
-            if let Some(key) = Shared::call_key(key) {
+            if let Some(key) = call_key(key) {
                 calls.push((key, bytes::Bytes::copy_from_slice(record)));
             }
         });
@@ -502,15 +503,22 @@ async fn recover(shared: &Arc<Shared>, posts: &Posts) {
     }
     let wanted = calls.iter().map(|(key, _)| CallRef::from(*key)).collect();
     let journal = shared.clone();
-    let read = tokio::task::spawn_blocking(move || last_positions(&journal.journal, &wanted));
-    let told = read.await.unwrap_or_default();
+    let read = tokio::task::spawn_blocking(move || last_events(&journal.journal, &wanted));
+    let mut told = read.await.unwrap_or_default();
+    // Thousands may come at once; the arbiters are already taking them.
+    let send = async |key: CallKey, work: Work| {
+        posts[shared.arbiter_of(key.shard)]
+            .send(Parcel::Do(work))
+            .await;
+    };
     for (key, record) in calls {
-        let after = told.get(&CallRef::from(key)).copied();
-        let parcel = Parcel::Do(Box::new(move |local| {
-            Call::recovered(local, key, &record, after);
-        }));
-        // Thousands may come at once; the arbiters are already taking them.
-        posts[shared.arbiter_of(key.shard)].send(parcel).await;
+        let last = told.remove(&CallRef::from(key));
+        let work = move |local: &_| Call::recovered(local, key, &record, last.as_ref());
+        send(key, Box::new(work)).await;
+    }
+    for (call, last) in told {
+        let work = move |local: &_| Call::recovered_told(local, &last);
+        send(call.into(), Box::new(work)).await;
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     book::{Book, Nonces},
     clock::Clock,
     fault::{Part, contain},
+    forget::{Forgotten, record_name},
     journal::{Draft, Entry, Journal},
     net::{Admission, NetLimits},
     parcel::{Parcel, Post, Posts},
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) journal: Journal,
+    forgotten: Arc<Forgotten>,
     pub(crate) voice: Arc<Voice>,
     pub(crate) sinks: Vec<Arc<dyn AckSink>>,
     /// No new calls any more.
@@ -105,6 +107,7 @@ impl Shared {
             admission: parts.admission,
             book: ArcSwap::new(parts.book),
             registry: parts.registry,
+            forgotten: Forgotten::new(parts.store.clone()),
             store: parts.store,
             journal: parts.journal,
             voice: Arc::new(parts.voice),
@@ -197,38 +200,21 @@ impl Shared {
 
     // ---- records
 
-    /// The call that the store calls `name`.
-    pub(crate) fn call_key(name: &[u8]) -> Option<CallKey> {
-        let (shard, id) = name.split_first()?;
-        Some(CallKey {
-            shard: *shard,
-            id: u128::from_be_bytes(id.try_into().ok()?),
-        })
-    }
-
-    /// Keeps or forgets the record of a call. `false`: the store takes no more.
-    pub(crate) fn keep_call(
-        &self,
-        key: CallKey,
-        record: Option<Bytes>,
-        notice: Option<Notice>,
-    ) -> bool {
-        let mut name = [0; CALL_NAME];
-        name[0] = key.shard;
-        name[1..].copy_from_slice(&key.id.to_be_bytes());
-        let written = match record {
-            Some(record) => self.store.put(Tree::Dialogs, &name, record, notice),
-            None => self.store.delete(Tree::Dialogs, &name, notice),
-        };
+    /// Keeps the record of a call. `false`: the store takes no more.
+    pub(crate) fn keep_call(&self, key: CallKey, record: Bytes, notice: Option<Notice>) -> bool {
+        let name = record_name(key);
+        let written = self.store.put(Tree::Dialogs, &name, record, notice);
         if written.is_err() {
             metrics::counter!("ifbus_store_refused_total").increment(1);
         }
         written.is_ok()
     }
-}
 
-/// A shard, and the bits of a ULID.
-const CALL_NAME: usize = 17;
+    /// Forgets the record of a call once what the call has told is safe.
+    pub(crate) fn forget_call(&self, key: CallKey) {
+        self.forgotten.forget(&self.journal, key);
+    }
+}
 
 /// An event on its way into the journal; encoded on the journal's thread.
 struct Spoken<D> {

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     call::{Pair, answered},
-    nats::Nats,
+    nats::{Event, Nats},
     phone::Phone,
     stage::{Stage, assets, text},
     wire::{PATIENCE, Wire},
@@ -162,4 +162,63 @@ async fn calls_of_a_killed_node_are_ended_by_the_next() {
     }
     assert_eq!(ends.len(), 1, "{ends:?}");
     assert_eq!(ends[0].0["data"]["cause"]["reason"], "restart");
+}
+
+/// Nobody has answered, so there is no record of it: what it has told is enough.
+#[tokio::test]
+async fn a_call_that_rang_in_a_killed_node_is_ended_by_the_next() {
+    let folder = TempDir::new().unwrap();
+    let nats = Nats::start().await;
+    let mut heard = nats.events().await;
+    let more = nats.bus();
+    let (victim, bound) = Victim::start(folder.path(), &more).await;
+    let mut alice = Phone::new(Wire::udp(bound[0]).await, "alice", "open.test");
+    let mut bob = Phone::new(Wire::udp(bound[0]).await, "bob", "open.test");
+    alice.register().await;
+    let invite = bob.invite(&alice.aor());
+    bob.say(&invite).await;
+    let called = alice.request_of(Method::Invite).await;
+    alice.respond(&called, 180, "t", "", "").await;
+    bob.expect(180).await;
+    let mut told = Vec::new();
+    let of_call = |event: &Event| {
+        let cause = event.0["data"]["cause"]["reason"].clone();
+        let place = (event.0["epoch"].clone(), event.0["seq"].clone());
+        event
+            .name()
+            .starts_with("call.")
+            .then(|| (event.name().to_owned(), place, cause))
+    };
+    loop {
+        let event = heard.next().await;
+        told.extend(of_call(&event));
+        if event.name() == "call.ringing" {
+            break;
+        }
+    }
+    victim.kill().await;
+
+    // The third start finds that the second has told it.
+    let state = folder.path().join("state");
+    for _ in 0..2 {
+        let stage = Stage::again(&state, &more, &bound).await;
+        stage.no_calls().await;
+        stage.stop().await;
+    }
+    let mut downs = 0;
+    while downs < 2 {
+        let event = heard.next().await;
+        told.extend(of_call(&event));
+        downs += usize::from(event.name() == "node.down");
+    }
+    let expected = [
+        ("call.created", (1, 1), "requested"),
+        ("call.ringing", (1, 2), "progress"),
+        ("call.recovered", (2, 1), "recovered"),
+        ("call.ended", (2, 2), "restart"),
+    ];
+    let expected = expected.map(|(name, (epoch, seq), reason)| {
+        (name.to_owned(), (epoch.into(), seq.into()), reason.into())
+    });
+    assert_eq!(told, expected);
 }

@@ -12,9 +12,11 @@ use super::entry::Entry;
 use crate::ack::Notice;
 
 /// One thing handed over.
-pub(super) struct Item {
-    pub(super) entry: Box<dyn Entry>,
-    pub(super) order: Order,
+pub(super) enum Item {
+    /// To be written.
+    Entry(Box<dyn Entry>, Order),
+    /// Whoever waits until what came before is synced, in no hurry.
+    Mark(Notice),
 }
 
 /// What must not happen before the entry is on disk.
@@ -81,15 +83,15 @@ impl Queue {
     }
 
     pub(super) fn push(&self, item: Item) -> Result<(), Full> {
-        let hurry = matches!(item.order, Order::Tell(_));
+        let hurry = matches!(item, Item::Entry(_, Order::Tell(_)));
         // The last eighth is for what must not be missing: endings and decisions.
-        let room = match item.order {
-            Order::Relaxed => self.capacity - self.capacity / 8,
-            Order::SyncFirst | Order::Tell(_) => self.capacity,
+        let room = match item {
+            Item::Entry(_, Order::Relaxed) => self.capacity - self.capacity / 8,
+            Item::Entry(_, Order::SyncFirst | Order::Tell(_)) | Item::Mark(_) => self.capacity,
         };
         let mut state = self.state.lock();
         if state.closed || state.items.len() >= room {
-            state.lost += 1;
+            state.lost += u64::from(matches!(item, Item::Entry(..)));
             return Err(Full);
         }
         state.items.push(item);

@@ -10,13 +10,13 @@ use bytes::BytesMut;
 use ed25519_dalek::{Signer, SigningKey};
 
 use super::Options;
-use super::entry::Draft;
+use super::entry::{Draft, Entry};
 use super::open::Tail;
 use super::outbox::Outbox;
 use super::queue::{Item, Order, Patience, Queue};
 use super::record::{self, HASH, Hash, PREFIX, Record, Seal};
 use super::segment::{self, Header};
-use crate::ack::Settlement;
+use crate::ack::{Notice, Settlement};
 use crate::clock::Clock;
 use crate::fault::{Part, contain};
 
@@ -168,7 +168,10 @@ impl Writer {
 
     fn work(&mut self, items: &mut Vec<Item>, slack: Duration, closed: bool) {
         while let Some(item) = items.pop() {
-            self.add(item);
+            match item {
+                Item::Entry(entry, order) => self.add(&*entry, order),
+                Item::Mark(notice) => self.mark(notice),
+            }
         }
         let now = self.clock.mono();
         let due = self
@@ -184,10 +187,14 @@ impl Writer {
 
     /// After a panic: what is not in the file for certain is lost; whoever waits for it is told.
     fn lose(&mut self, items: &mut Vec<Item>) {
-        metrics::counter!("ifbus_journal_lost_total").increment(items.len() as u64);
+        let entries = items.iter().filter(|item| matches!(item, Item::Entry(..)));
+        metrics::counter!("ifbus_journal_lost_total").increment(entries.count() as u64);
         for item in items.drain(..) {
-            if let Order::Tell(notice) = item.order {
-                self.waiting.add(notice);
+            match item {
+                Item::Entry(_, Order::Tell(notice)) | Item::Mark(notice) => {
+                    self.waiting.add(notice);
+                }
+                Item::Entry(_, Order::Relaxed | Order::SyncFirst) => {}
             }
         }
         self.buffer.clear();
@@ -195,10 +202,10 @@ impl Writer {
     }
 
     /// Encodes one entry behind the others.
-    fn add(&mut self, item: Item) {
+    fn add(&mut self, entry: &dyn Entry, order: Order) {
         self.draft.clear();
         let draft = &mut self.draft;
-        let encoded = contain(Part::Journal, || item.entry.encode(draft)).is_some();
+        let encoded = contain(Part::Journal, || entry.encode(draft)).is_some();
         let start = self.buffer.len();
         let put = encoded
             .then(|| record::put_entry(&mut self.buffer, &mut self.ahead.chain, &self.draft))
@@ -210,7 +217,7 @@ impl Writer {
                 encoded,
                 "an entry cannot be journalled"
             );
-            if let Order::Tell(notice) = item.order {
+            if let Order::Tell(notice) = order {
                 notice.sink.settle(&[crate::ack::Ack {
                     token: notice.token,
                     durable: false,
@@ -221,7 +228,7 @@ impl Writer {
         let position = self.ahead.next;
         self.spans.push((position, start, self.buffer.len()));
         self.ahead.next += 1;
-        match item.order {
+        match order {
             Order::Relaxed => {}
             Order::SyncFirst => self.pace.held = self.pace.held.or(Some(position)),
             Order::Tell(notice) => {
@@ -232,6 +239,14 @@ impl Writer {
         }
         if self.pace.since.is_none() {
             self.pace.since = Some(self.clock.mono());
+        }
+    }
+
+    /// Somebody waits for what has been added, with the next sync.
+    fn mark(&mut self, notice: Notice) {
+        self.waiting.add(notice);
+        if self.pace.since.is_none() {
+            self.waiting.settle(true);
         }
     }
 

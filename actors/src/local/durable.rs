@@ -33,13 +33,8 @@ impl Local {
         self.shared.publish(event, terminal);
     }
 
-    /// Keeps or forgets a call's record. Returns the number by which its acknowledgement is known.
-    pub(crate) fn persist_call(
-        &self,
-        key: CallKey,
-        record: Option<Bytes>,
-        ahead: bool,
-    ) -> Option<u64> {
+    /// Keeps a call's record. Returns the number by which its acknowledgement is known.
+    pub(crate) fn persist_call(&self, key: CallKey, record: Bytes, ahead: bool) -> Option<u64> {
         let notice = ahead.then(|| self.awaiting(Awaited::Call(key.low())));
         let token = notice.as_ref().map(|notice| notice.token);
         if !self.shared.keep_call(key, record, notice)

@@ -19,14 +19,22 @@ const OVER: Duration = Duration::from_secs(66);
 impl Call {
     /// Ends the call: the terminal event, then CANCEL or BYE on every leg, with `reasons` in them.
     ///
-    /// The record goes with the event and not with the last BYE's answer: a call must not end
-    /// twice, and the worst a crash in between can do is a BYE that is not repeated.
+    /// The record goes once the event is safe, and not with the last BYE's answer: the worst a
+    /// crash in between can do is a BYE that is not repeated.
     pub(super) fn end(&mut self, now: Now, cause: Cause, reasons: &Reasons) {
         if matches!(self.stage, Stage::Over | Stage::Ended) {
             return;
         }
+        self.close_story(now, cause.reason);
+        self.drop_relays();
+        self.tell(now, EventName::CallEnded, None, cause);
+        self.part_all(now, reasons);
+    }
+
+    /// From here on the call is over, whether that was told or not.
+    pub(super) fn close_story(&mut self, now: Now, reason: Reason) {
         let was_answered = self.story.answered_at.is_some();
-        self.story.state = CallState::ended(was_answered, cause.reason);
+        self.story.state = CallState::ended(was_answered, reason);
         self.story.ended_at = Some(Timestamp(now.unix_ms));
         for leg in &mut self.legs {
             leg.state = LegState::Terminated;
@@ -34,8 +42,10 @@ impl Call {
         self.stage = Stage::Over;
         self.deadline = now.mono + OVER;
         self.drain = None;
-        self.drop_relays();
-        self.tell(now, EventName::CallEnded, None, cause);
+    }
+
+    /// Forgets the record and ends every leg.
+    pub(super) fn part_all(&mut self, now: Now, reasons: &Reasons) {
         self.push(Output::Persist {
             record: None,
             ahead: false,

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bus_schema::{
-    Actor, CallState, Cause, Direction, EventName, LegState, Party as Named, Position, Reason,
-    SessionId, Text, Timestamp,
+    Actor, CallSnapshot, CallState, Cause, Direction, EventName, LegState, Party as Named,
+    Position, Reason, SessionId, Text, Timestamp,
 };
 use bytes::{BufMut, Bytes};
 use sip::{Dialog, Now, Uri};
@@ -38,6 +38,8 @@ pub struct Recovery {
     pub entropy: u64,
     /// The call's last event, from the journal; the record's own if that is not known.
     pub after: Option<Position>,
+    /// Whether that was its end. The record was to be forgotten, and it does not end twice.
+    pub ended: bool,
 }
 
 impl Call {
@@ -119,13 +121,15 @@ impl Call {
     }
 
     /// Takes up what a call left behind and ends it: `call.recovered`, a BYE to each party that had
-    /// answered, `call.ended`. `None` if the record cannot be read.
+    /// answered, `call.ended`. Of a call that had ended nothing is told; its parties get their BYE,
+    /// for nobody knows whether they ever did. `None` if the record cannot be read.
     #[must_use]
     pub fn recover(record: &[u8], recovery: Recovery, now: Now) -> Option<Self> {
         let Recovery {
             home,
             entropy,
             after,
+            ended,
         } = recovery;
         let mut rest = record;
         let input = &mut rest;
@@ -167,8 +171,43 @@ impl Call {
             call.next_leg = call.next_leg.max(leg.id.0 + 1);
             call.legs.push(leg);
         }
-        call.end_recovered(now, after.unwrap_or(kept));
+        call.open_recovered();
+        if ended {
+            let reasons = compose::reason_of(&restart());
+            call.close_story(now, Reason::Restart);
+            call.part_all(now, &reasons);
+            call.settle();
+        } else {
+            call.end_recovered(now, after.unwrap_or(kept));
+        }
         Some(call)
+    }
+
+    /// Takes up a call that nothing is left of but its events, the last of which had `told` in it:
+    /// `call.recovered`, `call.ended`. It had no record, for nobody had answered.
+    #[must_use]
+    pub fn recover_told(told: CallSnapshot, recovery: Recovery, now: Now) -> Self {
+        let key = told.call.into();
+        let mut story = Story::new(key, &recovery.home, now);
+        story.session = told.session;
+        story.direction = told.direction;
+        story.from = told.from;
+        story.to = told.to;
+        story.agent = told.agent;
+        story.trace_id = told.trace_id;
+        story.state = told.state;
+        story.created_at = told.created_at;
+        story.ringing_at = told.ringing_at;
+        story.answered_at = told.answered_at;
+        story.past = told.legs;
+        for leg in &mut story.past {
+            leg.state = LegState::Terminated;
+        }
+        let (home, entropy) = (recovery.home, recovery.entropy);
+        let mut call = Self::with(key, home, entropy, story, Stage::Up, now);
+        let nowhere = call.story.position;
+        call.end_recovered(now, recovery.after.unwrap_or(nowhere));
+        call
     }
 
     fn recover_leg(&mut self, input: &mut &[u8]) -> Option<Leg> {
@@ -200,7 +239,7 @@ impl Call {
         Some(leg)
     }
 
-    fn end_recovered(&mut self, now: Now, after: Position) {
+    fn open_recovered(&mut self) {
         for at in 0..self.legs.len() {
             let (leg, hop) = (self.legs[at].id, self.legs[at].hop);
             match hop {
@@ -209,13 +248,20 @@ impl Call {
                 None => {}
             }
         }
+    }
+
+    fn end_recovered(&mut self, now: Now, after: Position) {
         let recovered = Cause::new(Actor::System, Reason::Recovered);
         self.tell_after(now, EventName::CallRecovered, None, recovered, Some(after));
-        let cause = Cause::new(Actor::System, Reason::Restart);
+        let cause = restart();
         let reasons = compose::reason_of(&cause);
         self.end(now, cause, &reasons);
         self.settle();
     }
+}
+
+fn restart() -> Cause {
+    Cause::new(Actor::System, Reason::Restart)
 }
 
 impl Call {

@@ -9,16 +9,21 @@ use proptest::prelude::*;
 
 use crate::scene::*;
 
-pub(crate) fn recover(record: &[u8], after: Option<Position>) -> Option<Scene> {
+fn recovery(after: Option<Position>, ended: bool) -> Recovery {
     let home = Arc::new(Home {
         epoch: 6,
         ..(*home()).clone()
     });
-    let recovery = Recovery {
+    Recovery {
         home,
         entropy: 1,
         after,
-    };
+        ended,
+    }
+}
+
+pub(crate) fn recover(record: &[u8], after: Option<Position>) -> Option<Scene> {
+    let recovery = recovery(after, false);
     let mut scene = Scene::with(Call::recover(record, recovery, start())?);
     scene.look();
     Some(scene)
@@ -83,6 +88,59 @@ fn an_intent_ends_as_failed() {
     assert_eq!(scene.events[0].data.call.agent.as_deref(), Some("robot"));
     assert_snapshot!(scene.told(), @r"
     * call.recovered queued by system recovered
+    * call.ended failed by system restart
+    forget
+    ended
+    ");
+}
+
+/// The process died after it had told the end and before the record was gone.
+#[test]
+fn a_call_that_had_ended_does_not_end_again() {
+    let mut before = Scene::inbound(vec![vec![target(2)]]);
+    before.answer(B, "INVITE", 200, "bob", ANSWER);
+    before.ack(A, "");
+    let record = before.record.clone().unwrap();
+    let after = Some(Position { epoch: 5, seq: 4 });
+    let call = Call::recover(&record, recovery(after, true), start()).unwrap();
+    let mut scene = Scene::with(call);
+    scene.look();
+    assert!(scene.is_ended && scene.events.is_empty());
+    assert_snapshot!(scene.told(), @r#"
+    a: open
+    b: open
+    forget
+    b: > ACK
+    b: > BYE (Q.850;cause=41;text="restart")
+    b: close
+    a: > BYE (Q.850;cause=41;text="restart")
+    a: close
+    ended
+    "#);
+}
+
+/// Nobody had answered, so there is no record: what is known is what was told.
+#[test]
+fn a_call_that_nobody_had_answered_ends_by_its_last_event() {
+    let mut before = Scene::inbound(vec![vec![target(2)]]);
+    before.answer(B, "INVITE", 180, "bob", "");
+    assert!(before.record.is_none());
+    let last = before.events.last().unwrap().clone();
+    let after = Some(last.stamp.position);
+    let told = last.data.call.clone();
+    let call = Call::recover_told(told, recovery(after, false), start());
+    let mut scene = Scene::with(call);
+    scene.look();
+    scene.assert_ended();
+    let first = &scene.events[0];
+    assert_eq!(first.stamp.position, Position { epoch: 6, seq: 1 });
+    assert_eq!(first.data.after, after);
+    let ended = &scene.events[1].data.call;
+    assert_eq!(ended.from, last.data.call.from);
+    assert_eq!(ended.ringing_at, last.data.call.ringing_at);
+    assert_eq!(ended.legs.len(), 2);
+    assert_snapshot!(scene.told(), @r"
+    * call.recovered ringing by system recovered
     * call.ended failed by system restart
     forget
     ended
@@ -171,7 +229,7 @@ proptest! {
         if let Some(slot) = record.get_mut(at) {
             *slot = byte;
         }
-        let recovery = Recovery { home: home(), entropy: 1, after: None };
+        let recovery = recovery(None, false);
         // What it says to its peers may be as damaged as the record; it ends nevertheless.
         if let Some(mut call) = Call::recover(&record, recovery, start()) {
             let said: Vec<_> = std::iter::from_fn(|| call.poll_output()).collect();
