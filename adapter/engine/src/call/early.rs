@@ -3,7 +3,9 @@
 use bus_schema::{Actor, CallState, Cause, EventName, LegState, Reason, Timestamp};
 use sip::{Message, Method, Now, ServerId, reply};
 
-use super::hunt::Early;
+use super::compose;
+use super::hunt::{Early, Refusal};
+use super::story::cause_of_request;
 use super::{Call, Stage};
 use crate::headers::{self, Body};
 use crate::token::LegId;
@@ -116,16 +118,11 @@ impl Call {
             return self.refuse(leg, id, message, 481, None);
         }
         match message.method() {
-            Some(Method::Bye) if leg == LegId::CALLER => {
+            Some(Method::Bye) => {
                 let token = self.token(leg);
                 let ok = reply(message, 200, "OK", Some(token.as_str())).end();
                 self.respond(leg, id, false, 200, ok);
-                let cause = super::story::cause_of_request(
-                    Actor::Caller,
-                    message,
-                    Reason::OriginatorCancel,
-                );
-                self.give_up_caller(now, cause, &super::compose::reasons(message));
+                self.early_bye(now, at, message);
             }
             Some(Method::Options) => {
                 let token = self.token(leg);
@@ -136,6 +133,27 @@ impl Call {
             Some(Method::Cancel) => self.refuse(leg, id, message, 481, None),
             // RFC 3311 5.2 for UPDATE, and as good for the others: later.
             _ => self.refuse(leg, id, message, 500, Some((sip::Name::RetryAfter, "2"))),
+        }
+    }
+
+    /// A caller may end an early dialog by BYE (RFC 3261 15). From a party that was called it has
+    /// overtaken that party's own 2xx: it answered and hung up again.
+    fn early_bye(&mut self, now: Now, at: usize, message: &Message) {
+        let reasons = compose::reasons(message);
+        let party = self.legs[at].party;
+        match &self.legs[at].inviting {
+            None => {
+                let cause = cause_of_request(party, message, Reason::OriginatorCancel);
+                self.give_up_caller(now, cause, &reasons);
+            }
+            Some(inviting) if inviting.lost.is_none() => {
+                let cause = cause_of_request(party, message, Reason::NormalClearing);
+                let refusal = Refusal::ours(480, cause.clone());
+                self.refuse_caller(&refusal, &reasons);
+                self.end(now, cause, &reasons);
+            }
+            // Nobody waits for it any more.
+            Some(_) => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::route::{Plan, Refuse};
+use engine::{LegEvent, LegId};
 use insta::assert_snapshot;
 use sip::Failure;
 
@@ -399,4 +400,84 @@ fn the_second_has_gone_while_the_first_rang() {
     a: close
     ended
     "#);
+}
+
+/// A BYE in the dialog that the leg's 2xx would have made, had it come first.
+fn overtaking_bye(scene: &mut Scene, leg: LegId) {
+    let invite = scene.last_request(leg, "INVITE");
+    let text = |name| invite.text(name).unwrap();
+    let bye = message(&format!(
+        "BYE sip:x@192.0.2.100 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKo\r\n\
+         Max-Forwards: 70\r\nFrom: {};tag=x\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 BYE\r\n\r\n",
+        text(sip::Name::To),
+        text(sip::Name::From),
+        text(sip::Name::CallId)
+    ));
+    let id = sip::ServerId(77);
+    scene.leg(leg, LegEvent::Request { id, message: bye });
+}
+
+#[test]
+fn a_party_whose_hang_up_overtakes_its_answer_has_hung_up() {
+    let mut scene = dialled();
+    scene.told();
+    overtaking_bye(&mut scene, A);
+    scene.answer(A, "INVITE", 200, "x", OFFER);
+    scene.assert_ended();
+    assert_snapshot!(scene.told(), @r"
+    a: > 200 BYE
+    * call.ended canceled by caller normal_clearing
+    forget
+    a: > ACK inactive
+    a: > BYE
+    a: close
+    ended
+    ");
+
+    let mut scene = second_rings();
+    overtaking_bye(&mut scene, B);
+    scene.answer(B, "INVITE", 200, "x", ANSWER);
+    scene.assert_ended();
+    assert_snapshot!(scene.told(), @r"
+    b: > 200 BYE
+    * call.ended canceled by callee normal_clearing
+    forget
+    b: > CANCEL
+    a: > BYE
+    a: close
+    b: > ACK inactive
+    b: > BYE
+    b: close
+    ended
+    ");
+
+    let mut scene = Scene::inbound(vec![vec![target(2), target(3)]]);
+    scene.told();
+    overtaking_bye(&mut scene, C);
+    scene.answer(C, "INVITE", 200, "x", ANSWER);
+    scene.wait(Duration::from_secs(70));
+    scene.assert_ended();
+    assert_snapshot!(scene.told(), @r"
+    c: > 200 BYE
+    a: > 480 INVITE
+    * call.ended canceled by callee normal_clearing
+    forget
+    a: close
+    c: > ACK
+    c: > BYE
+    c: close
+    b: close
+    ended
+    ");
+}
+
+/// A device that lost the race says BYE to nobody.
+#[test]
+fn a_hang_up_of_a_device_that_lost_ends_nothing() {
+    let mut scene = Scene::inbound(vec![vec![target(2), target(3)]]);
+    scene.answer(B, "INVITE", 200, "bob", ANSWER);
+    scene.told();
+    overtaking_bye(&mut scene, C);
+    assert!(!scene.events.last().unwrap().data.call.state.is_terminal());
+    assert_snapshot!(scene.told(), @"c: > 200 BYE");
 }
