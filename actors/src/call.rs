@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message as Letter};
 use bus_schema::{
     Actor as Who, Answer, CallCommand, CallData, CallEvent, CallReply, CallState, CallView, Cause,
-    EventName, Position, Reason, Stamp, Text, Timestamp,
+    ErrorCode, EventName, Position, Reason, Stamp, Text, Timestamp,
 };
 use bytes::Bytes;
 use engine::{
@@ -294,6 +294,10 @@ impl Call {
     fn settle(&mut self, now: Now, deadline: Option<Duration>, context: &mut Context<Self>) {
         let owner = Owner::Call(self.stage.key.low());
         if self.stage.ended {
+            // Asked after the call had decided to end, and before it was allowed to say so.
+            for (_, pending) in std::mem::take(&mut self.stage.replies) {
+                pending.refuse(ErrorCode::NotFound, "no such call, or it has ended");
+            }
             self.local.timers.disarm(owner, &self.armed);
             self.local.calls.borrow_mut().remove(&self.stage.key.low());
             self.local.shared.calls.fetch_sub(1, Ordering::Relaxed);
