@@ -1,6 +1,6 @@
 //! A nats-server of a test, and an ear on everything it carries.
 
-use std::{net::TcpListener, path::Path, process::Stdio};
+use std::{collections::HashSet, net::TcpListener, path::Path, process::Stdio};
 
 use async_nats::{Subscriber, client::RequestErrorKind};
 use futures_util::StreamExt;
@@ -81,13 +81,18 @@ impl Nats {
         let client = self.client().await;
         let heard = client.subscribe(">").await.unwrap();
         client.flush().await.unwrap();
-        Events { heard }
+        Events {
+            heard,
+            seen: HashSet::new(),
+        }
     }
 }
 
 /// What is said on the bus.
 pub(crate) struct Events {
     heard: Subscriber,
+    /// Delivery is at least once: the same id again is the same event.
+    seen: HashSet<String>,
 }
 
 /// One event, as it came.
@@ -102,6 +107,7 @@ impl Events {
             let value = serde_json::from_slice::<Value>(&message.payload);
             if let Ok(value) = value
                 && value.get("type").is_some()
+                && self.seen.insert(value["id"].to_string())
             {
                 return Event(value);
             }
