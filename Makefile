@@ -39,7 +39,8 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	tests/setup/cargo-fuzz
 	tests/setup/fuzz-all $(FUZZ_SECONDS)
 
-soak: setup-test ## calls and registrations for SOAK_MINUTES (10); fails on a lost call or on growth
+soak: setup-test ## 10,000 simulated runs, then real calls for SOAK_MINUTES (10); fails on a lost call or on growth
+	SIM_SEEDS=10000 cargo test --package tests --test sim seeds
 	cargo build --profile quick --package adapter --bin ifbus
 	IFBUS_BIN=target/quick/ifbus SOAK_MINUTES=$(SOAK_MINUTES) node tests/e2e/run.mjs --soak
 
