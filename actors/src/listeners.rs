@@ -124,6 +124,7 @@ fn listener(id: u16, transport: Transport, listen: &Listen, addr: SocketAddr) ->
         id,
         transport,
         ipv6: addr.is_ipv6(),
+        loopback: addr.ip().is_loopback(),
         contact_host: sent_by.clone(),
         sent_by,
     }

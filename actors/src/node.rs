@@ -382,7 +382,8 @@ fn shared(
     });
     let book = Arc::new(Book::new(config, listeners));
     let registry = Registry::new(state.token_key, || {
-        Registrar::new(book.registrar, state.token_key, engine::Seed(random_u128()))
+        let seed = engine::Seed(random_u128());
+        Registrar::new(book.registrar, state.token_key, listeners.clone(), seed)
     });
     let limits = config.limits.clone();
     let voice = Voice {
@@ -403,13 +404,7 @@ fn shared(
         voice,
     };
     let shared = Arc::new(Shared::new(parts, posts));
-    for kept in shared
-        .registry
-        .restore(&*shared.store, clock.now(), listeners)
-    {
-        shared.keep_registration(&kept, None);
-        shared.announce_registration(&kept);
-    }
+    shared.restore_registrations();
     shared
 }
 

@@ -77,23 +77,14 @@ impl Registry {
     }
 
     /// Takes up what the store kept.
-    pub(crate) fn restore(
-        &self,
-        store: &dyn Store,
-        now: Now,
-        listeners: &[engine::Listener],
-    ) -> Vec<Kept> {
+    pub(crate) fn restore(&self, store: &dyn Store, now: Now) -> Vec<Kept> {
         let mut changed = Vec::new();
         let read = store.scan(Tree::Registrations, &mut |key, _format, record| {
             let Ok(aor) = std::str::from_utf8(key) else {
                 return;
             };
             let aor = Aor::from(aor);
-            match self
-                .shard(&aor)
-                .write()
-                .restore(now, &aor, record, listeners)
-            {
+            match self.shard(&aor).write().restore(now, &aor, record) {
                 Ok(kept) => changed.extend(kept),
                 Err(error) => tracing::error!(%error, "a stored registration is damaged"),
             }
@@ -183,6 +174,31 @@ pub(crate) fn registration(
 }
 
 impl Shared {
+    /// Takes up the registrations of the last run, and says what has become of them.
+    pub(crate) fn restore_registrations(&self) {
+        let changed = self.registry.restore(&*self.store, self.clock.now());
+        let gone = |kind| {
+            let changes = changed.iter().flat_map(|kept| &kept.changes);
+            changes.filter(|change| change.kind == kind).count()
+        };
+        let [expired, lost, stranded] =
+            [ChangeKind::Expired, ChangeKind::Lost, ChangeKind::Stranded].map(gone);
+        let bindings = self.registry.bindings();
+        if stranded > 0 {
+            tracing::warn!(
+                stranded,
+                "no listener reaches some of the registered any more: they have to register again"
+            );
+        }
+        if bindings > 0 || !changed.is_empty() {
+            tracing::info!(bindings, expired, lost, "registrations of the last run");
+        }
+        for kept in changed {
+            self.keep_registration(&kept, None);
+            self.announce_registration(&kept);
+        }
+    }
+
     /// Has the store keep a change, and tells `notice` when it is durable. `false`: it will not.
     pub(crate) fn keep_registration(&self, kept: &Kept, notice: Option<Notice>) -> bool {
         let key = kept.aor.as_bytes();
@@ -247,6 +263,10 @@ fn told(kind: ChangeKind) -> (EventName, Cause) {
         ChangeKind::Lost => (
             EventName::RegLost,
             Cause::new(Actor::System, Reason::FlowLost),
+        ),
+        ChangeKind::Stranded => (
+            EventName::RegLost,
+            Cause::new(Actor::System, Reason::Restart).with_text("no listener reaches it"),
         ),
     }
 }

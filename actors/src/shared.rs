@@ -133,10 +133,7 @@ impl Shared {
         addresses: impl Iterator<Item = SocketAddr>,
     ) -> Vec<Hop> {
         let by = |remote: SocketAddr| {
-            let speaks = |listener: &&engine::Listener| {
-                listener.transport == transport && listener.ipv6 == remote.is_ipv6()
-            };
-            let listener = self.listeners.iter().find(speaks)?.id;
+            let listener = engine::speaker(&self.listeners, transport, remote)?.id;
             match transport {
                 Transport::Udp => Some(Hop::Udp { listener, remote }),
                 Transport::Tcp => Some(Hop::Connect {

@@ -1,8 +1,13 @@
 //! REGISTER: who may, what is kept, and what a repeat gets.
 
+use std::collections::HashSet;
+
+use config::Transport;
 use sip::{Message, Method, Name};
+use tokio::net::TcpListener;
 
 use crate::{
+    nats::Nats,
     phone::{Out, Phone, answer, client, credentials},
     stage::Stage,
     wire::Wire,
@@ -213,12 +218,86 @@ async fn registrations_survive_a_restart() {
     stage.stop().await;
 }
 
+/// A section for each listener, on a port that is free.
+fn listeners(all: &[(&str, &str)]) -> String {
+    let section = |(transport, addr): &(&str, &str)| {
+        format!("[[listen]]\ntransport = \"{transport}\"\naddr = \"{addr}:0\"\n")
+    };
+    all.iter().map(section).collect()
+}
+
+#[tokio::test]
+async fn registrations_follow_the_listeners_to_other_ports_and_places() {
+    let (v4, v6) = ("127.0.0.1", "[::1]");
+    for (listen, left) in [
+        // The same on other ports.
+        (
+            &[("udp", v4), ("tcp", v4), ("ws", v4)][..],
+            &["alice", "tim"][..],
+        ),
+        // Others, in another order: what was number 0 or 1 speaks something else now.
+        (
+            &[("ws", v4), ("udp", v6), ("tcp", v4), ("udp", v4)],
+            &["alice", "tim"],
+        ),
+        (&[("ws", v4), ("udp", v6), ("udp", v4)], &["alice"]),
+        (&[("udp", v6), ("ws", v4)], &[]),
+    ] {
+        let nats = Nats::start().await;
+        let mut events = nats.events().await;
+        let stage = Stage::with(&nats.bus()).await;
+        let mut alice = stage.udp("alice").await;
+        alice.register().await;
+        // Nobody can connect to a browser, even where its contact looks as if.
+        let mut browser = stage.ws("browser").await;
+        browser.register().await;
+        let mut tim = stage.tcp("tim").await;
+        let reachable = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        tim.wire.local = reachable.local_addr().unwrap();
+        tim.register().await;
+
+        let stage = stage.restart_on(&listeners(listen), &nats.bus()).await;
+        assert_eq!(stage.node.readiness().registrations, left.len() as u64);
+        let mut gone = HashSet::new();
+        while gone.len() + left.len() < 3 {
+            let event = events.next().await;
+            if event.name() == "reg.lost" {
+                let aor = event.0["data"]["registration"]["aor"].as_str().unwrap();
+                let stranded = aor != "browser@open.test";
+                let reason = if stranded { "restart" } else { "flow_lost" };
+                assert_eq!(event.reason(), reason, "{aor}");
+                gone.insert(aor.to_owned());
+            }
+        }
+        let at = stage.node.bound().iter();
+        let ws = at.clone().find(|(kind, _)| *kind == Transport::Ws);
+        let mut bob = Phone::new(Wire::ws(ws.unwrap().1).await, "bob", "open.test");
+        if left.contains(&"alice") {
+            bob.say(&bob.request("MESSAGE", "sip:alice@open.test"))
+                .await;
+            let heard = alice.request_of(Method::Message).await;
+            alice.wire.remote = heard.source().unwrap();
+            alice.ok(&heard).await;
+            bob.expect(200).await;
+        }
+        if left.contains(&"tim") {
+            bob.say(&bob.request("MESSAGE", "sip:tim@open.test")).await;
+            let (stream, _) = reachable.accept().await.unwrap();
+            let mut tim = Phone::new(Wire::accepted(stream), "tim", "open.test");
+            let heard = tim.request_of(Method::Message).await;
+            tim.ok(&heard).await;
+            bob.expect(200).await;
+        }
+        stage.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_browser_that_is_gone_is_not_rung() {
     let stage = Stage::start().await;
     let mut bob = stage.udp("bob").await;
     let mut alice = Phone::new(
-        Wire::wss(stage.at(config::Transport::Wss, false)).await,
+        Wire::wss(stage.at(Transport::Wss, false)).await,
         "alice",
         "open.test",
     );

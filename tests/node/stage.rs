@@ -118,6 +118,28 @@ impl Stage {
         }
     }
 
+    /// Ends the node, and starts another on the same state: its listeners are those in `listen`.
+    pub(crate) async fn restart_on(self, listen: &str, more: &str) -> Self {
+        self.node.stop().await;
+        let Self {
+            node,
+            arbiters,
+            state,
+            ..
+        } = self;
+        drop(node);
+        let (_, domains) = BASE.split_once("[[domain]]").unwrap();
+        let base = format!("[http]\naddr = \"off\"\n{listen}[[domain]]{domains}");
+        let config = configuration_of(state.path(), &base, more);
+        let node = start(arbiters, &config).await;
+        Self {
+            node,
+            config,
+            arbiters,
+            state,
+        }
+    }
+
     /// Ends the node.
     pub(crate) async fn stop(self) {
         self.node.stop().await;
@@ -174,16 +196,26 @@ impl Stage {
 
 /// What the node of a test is told, from `state` on.
 pub(crate) fn text(state: &Path, more: &str) -> String {
+    text_of(state, BASE, more)
+}
+
+fn text_of(state: &Path, base: &str, more: &str) -> String {
     let bus = if more.contains("[bus]") {
         ""
     } else {
         "[bus]\nurl = \"off\"\n"
     };
-    format!("[node]\nstate_dir = {state:?}\n{bus}{BASE}{more}")
+    format!("[node]\nstate_dir = {state:?}\n{bus}{base}{more}")
 }
 
 fn configuration(state: &Path, more: &str) -> Config {
-    config::parse(&text(state, more), None).unwrap().config
+    configuration_of(state, BASE, more)
+}
+
+fn configuration_of(state: &Path, base: &str, more: &str) -> Config {
+    config::parse(&text_of(state, base, more), None)
+        .unwrap()
+        .config
 }
 
 /// What a node serves beside the WebSocket.

@@ -145,6 +145,7 @@ fn listeners() -> Listeners {
         id,
         transport,
         ipv6: false,
+        loopback: false,
         sent_by: NODE.into(),
         contact_host: NODE.into(),
     };

@@ -182,6 +182,8 @@ pub struct Listener {
     pub transport: Transport,
     /// Whether its address is an IPv6 one.
     pub ipv6: bool,
+    /// Whether it is bound to a loopback address, from which nobody else is reached.
+    pub loopback: bool,
     /// `host:port` for Via sent-by, as advertised; IPv6 in brackets.
     pub sent_by: Box<str>,
     /// `host:port` for Contact.
@@ -244,6 +246,7 @@ mod tests {
                 id: 0,
                 transport,
                 ipv6: false,
+                loopback: false,
                 sent_by: sent_by.into(),
                 contact_host: sent_by.into(),
             };

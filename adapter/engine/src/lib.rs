@@ -17,6 +17,7 @@ mod registrar;
 pub mod relay;
 pub mod route;
 mod seed;
+mod speaker;
 mod token;
 mod users;
 
@@ -38,5 +39,6 @@ pub use registrar::{
     Change, ChangeKind, Decision, Kept, Registrar, RegistrarSettings, Registration, Unrestored,
 };
 pub use seed::Seed;
+pub use speaker::{Speaker, speaker};
 pub use token::{BRANCH_COOKIE, LegId, TOKEN_LEN, Token, TokenKey, TokenText};
 pub use users::{Secrets, Users};

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 pub use binding::{Binding, BindingText, Oversized};
-pub use record::{BadRecord, decode, encode};
+pub use record::{BadRecord, Stored, decode, encode};
 
 use crate::seed::Seed;
 use crate::token::TokenKey;

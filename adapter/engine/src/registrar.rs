@@ -15,7 +15,7 @@ use sip::{Message, Name, Now};
 use smallvec::SmallVec;
 
 use crate::headers;
-use crate::hop::Hop;
+use crate::hop::{Hop, Listeners};
 use crate::location::{self, Aor, Binding, Locations, Removed};
 use crate::seed::Seed;
 use crate::token::TokenKey;
@@ -113,22 +113,32 @@ pub enum ChangeKind {
     Expired,
     /// The connection it was bound to is gone.
     Lost,
+    /// No listener of this run can reach it.
+    Stranded,
 }
 
 /// One shard's registrar and its bindings.
 pub struct Registrar {
     settings: RegistrarSettings,
     key: TokenKey,
+    listeners: Listeners,
     locations: Locations,
 }
 
 impl Registrar {
     /// One without bindings. `key` hashes Call-IDs, and must be the same after a restart.
+    /// `listeners` are those the hops of bindings speak by.
     #[must_use]
-    pub fn new(settings: RegistrarSettings, key: TokenKey, seed: Seed) -> Self {
+    pub fn new(
+        settings: RegistrarSettings,
+        key: TokenKey,
+        listeners: Listeners,
+        seed: Seed,
+    ) -> Self {
         Self {
             settings,
             key,
+            listeners,
             locations: Locations::new(seed),
         }
     }
@@ -198,7 +208,7 @@ impl Registrar {
 
     fn kept(&self, aor: Aor, changes: SmallVec<[Change; 1]>) -> Kept {
         let bindings = self.locations.all(&aor);
-        let record = (!bindings.is_empty()).then(|| location::encode(bindings));
+        let record = (!bindings.is_empty()).then(|| location::encode(bindings, &self.listeners));
         Kept {
             record,
             changes,

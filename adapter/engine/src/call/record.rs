@@ -18,12 +18,13 @@ use super::leg_state::{Ack, Leg, Owed};
 use super::setup::Home;
 use super::story::Story;
 use super::{Call, Stage};
-use crate::hop::{Hop, Transport};
+use crate::hop::{Hop, Listener, Transport};
 use crate::key::CallKey;
 use crate::leg::Output;
+use crate::speaker::Speaker;
 use crate::token::LegId;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Requests that were sent after the record was written have used numbers that it does not know.
 /// Gaps are legal (RFC 3261 12.2.1.1).
@@ -109,6 +110,7 @@ impl Call {
             out.put_u8(u8::from(leg.party == Actor::Callee));
             out.put_u64(leg.answered_at.unwrap_or_default());
             put_hop(&mut out, hop);
+            put_speaker(&mut out, Speaker::of(&self.home.listeners, &hop));
             out.put_u32(match &leg.ack {
                 Ack::Owed(owed) => owed.cseq,
                 Ack::None | Ack::Sent { .. } => 0,
@@ -218,6 +220,8 @@ impl Call {
         };
         let answered_at = u64::from_be_bytes(take(input)?);
         let hop = take_hop(input)?;
+        let speaker = take_speaker(input)?;
+        let hop = way(hop, speaker, &self.home.listeners);
         let owed = u32::from_be_bytes(take(input)?);
         let uri = text(input)?.into();
         let aor = some_text(input)?;
@@ -225,8 +229,9 @@ impl Call {
         dialog.skip_to(dialog.local_seq() + CSEQ_GAP);
         let call_id_hash = self.hash_of(dialog.call_id());
         let mut leg = self.blank_leg(id, party, uri, call_id_hash);
-        leg.hop = Some(hop);
-        leg.dialog = Some(dialog);
+        leg.hop = hop;
+        // Whom no listener reaches has lost its call without a word.
+        leg.dialog = hop.map(|_| dialog);
         leg.aor = aor;
         leg.answered_at = Some(answered_at);
         leg.state = LegState::Confirmed;
@@ -309,6 +314,27 @@ impl Call {
     }
 }
 
+/// The same hop by a listener that there is now.
+fn way(hop: Hop, speaker: Speaker<'_>, listeners: &[Listener]) -> Option<Hop> {
+    Some(match hop {
+        Hop::Udp { remote, .. } => Hop::Udp {
+            listener: speaker.to(listeners, remote)?,
+            remote,
+        },
+        Hop::Connect {
+            transport, remote, ..
+        } => Hop::Connect {
+            transport,
+            listener: speaker.to(listeners, remote)?,
+            remote,
+        },
+        Hop::Flow { connection, .. } => Hop::Flow {
+            connection,
+            listener: speaker.to_anybody(listeners)?,
+        },
+    })
+}
+
 fn put(out: &mut Vec<u8>, text: &[u8]) {
     // Everything kept came in one message, whose limit is below this.
     let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
@@ -342,6 +368,19 @@ fn put_hop(out: &mut Vec<u8>, hop: Hop) {
             put(out, transport.via().as_bytes());
         }
     }
+}
+
+fn put_speaker(out: &mut Vec<u8>, speaker: Speaker<'_>) {
+    let transport = speaker.transport.map_or("", Transport::via);
+    put(out, transport.as_bytes());
+    put(out, speaker.name.as_bytes());
+}
+
+fn take_speaker<'a>(input: &mut &'a [u8]) -> Option<Speaker<'a>> {
+    Some(Speaker {
+        transport: Transport::from_param(text(input)?),
+        name: text(input)?,
+    })
 }
 
 fn put_remote(out: &mut Vec<u8>, remote: SocketAddr) {

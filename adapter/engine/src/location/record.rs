@@ -7,9 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::binding::{Binding, BindingText};
-use crate::hop::{Hop, Transport};
+use crate::hop::{Hop, Listener, Transport};
+use crate::speaker::Speaker;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// More bindings than any limit allows are a damaged record, not a request for memory.
 const BINDINGS_MAX: usize = 256;
@@ -19,11 +20,20 @@ const BINDINGS_MAX: usize = 256;
 #[error("a stored registration cannot be read")]
 pub struct BadRecord;
 
-/// Writes the bindings of one AOR.
+/// A binding as a record has it. The number of its listener is another run's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored<'a> {
+    /// The binding.
+    pub binding: Binding,
+    /// The listener on its hop.
+    pub speaker: Speaker<'a>,
+}
+
+/// Writes the bindings of one AOR, whose hops speak by these listeners.
 #[must_use]
-pub fn encode(bindings: &[Binding]) -> Bytes {
+pub fn encode(bindings: &[Binding], listeners: &[Listener]) -> Bytes {
     let texts: usize = bindings.iter().map(Binding::heap).sum();
-    let mut out = BytesMut::with_capacity(2 + texts + bindings.len() * 72);
+    let mut out = BytesMut::with_capacity(2 + texts + bindings.len() * 96);
     out.put_u8(VERSION);
     out.put_u8(bindings.len().min(BINDINGS_MAX - 1) as u8);
     for binding in bindings.iter().take(BINDINGS_MAX - 1) {
@@ -33,13 +43,15 @@ pub fn encode(bindings: &[Binding]) -> Bytes {
         out.put_u16_le(binding.q);
         out.put_u32_le(binding.reg_id);
         put_hop(&mut out, &binding.hop);
+        let Speaker { transport, name } = Speaker::of(listeners, &binding.hop);
+        out.put_u8(transport.map_or(0, number));
         let BindingText {
             contact,
             path,
             instance,
             agent,
         } = binding.texts();
-        for text in [contact, path, instance, agent] {
+        for text in [name, contact, path, instance, agent] {
             out.put_u16_le(text.len() as u16);
             out.put_slice(text.as_bytes());
         }
@@ -51,7 +63,7 @@ pub fn encode(bindings: &[Binding]) -> Bytes {
 ///
 /// # Errors
 /// The record is damaged or of a version this program does not know.
-pub fn decode(mut record: &[u8]) -> Result<Vec<Binding>, BadRecord> {
+pub fn decode(mut record: &[u8]) -> Result<Vec<Stored<'_>>, BadRecord> {
     let record = &mut record;
     if u8_of(record)? != VERSION {
         return Err(BadRecord);
@@ -65,6 +77,13 @@ pub fn decode(mut record: &[u8]) -> Result<Vec<Binding>, BadRecord> {
         let q = u16_of(record)?;
         let reg_id = u32_of(record)?;
         let hop = hop_of(record)?;
+        let speaker = Speaker {
+            transport: match u8_of(record)? {
+                0 => None,
+                number => Some(transport_of(number)?),
+            },
+            name: text_of(record)?,
+        };
         let text = BindingText {
             contact: text_of(record)?,
             path: text_of(record)?,
@@ -76,7 +95,7 @@ pub fn decode(mut record: &[u8]) -> Result<Vec<Binding>, BadRecord> {
         binding.call_id = call_id;
         binding.q = q;
         binding.reg_id = reg_id;
-        bindings.push(binding);
+        bindings.push(Stored { binding, speaker });
     }
     if record.has_remaining() {
         return Err(BadRecord);
@@ -104,13 +123,7 @@ fn put_hop(out: &mut BytesMut, hop: &Hop) {
             listener,
             remote,
         } => {
-            out.put_u8(match transport {
-                Transport::Udp => 2,
-                Transport::Tcp => 3,
-                Transport::Tls => 4,
-                Transport::Ws => 5,
-                Transport::Wss => 6,
-            });
+            out.put_u8(1 + number(transport));
             out.put_u16_le(listener);
             put_address(out, remote);
         }
@@ -132,18 +145,34 @@ fn hop_of(record: &mut &[u8]) -> Result<Hop, BadRecord> {
                 listener,
             });
         }
-        2 => Transport::Udp,
-        3 => Transport::Tcp,
-        4 => Transport::Tls,
-        5 => Transport::Ws,
-        6 => Transport::Wss,
-        _ => return Err(BadRecord),
+        kind => transport_of(kind - 1)?,
     };
     let remote = address_of(record)?;
     Ok(Hop::Connect {
         transport,
         listener,
         remote,
+    })
+}
+
+fn number(transport: Transport) -> u8 {
+    match transport {
+        Transport::Udp => 1,
+        Transport::Tcp => 2,
+        Transport::Tls => 3,
+        Transport::Ws => 4,
+        Transport::Wss => 5,
+    }
+}
+
+fn transport_of(number: u8) -> Result<Transport, BadRecord> {
+    Ok(match number {
+        1 => Transport::Udp,
+        2 => Transport::Tcp,
+        3 => Transport::Tls,
+        4 => Transport::Ws,
+        5 => Transport::Wss,
+        _ => return Err(BadRecord),
     })
 }
 

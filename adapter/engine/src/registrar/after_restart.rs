@@ -6,27 +6,34 @@ use super::tests::{aor, at, register, registrar, serve_on, source, udp};
 use super::*;
 use crate::hop::{Hop, Listener, Transport};
 
-fn listener(id: u16, transport: Transport) -> Listener {
+fn listener((id, transport): (u16, Transport)) -> Listener {
     Listener {
         id,
         transport,
         ipv6: false,
+        loopback: false,
         sent_by: "192.0.2.1:5060".into(),
         contact_host: "192.0.2.1:5060".into(),
     }
 }
 
+fn listening(transports: &[Transport]) -> Registrar {
+    let mut registrar = registrar(4);
+    registrar.listeners = (0..)
+        .zip(transports.iter().copied())
+        .map(listener)
+        .collect();
+    registrar
+}
+
 #[test]
 fn after_a_restart_what_can_be_reached_is_there() {
     // The file has changed meanwhile: UDP is another number now.
-    let listeners = [
-        listener(0, Transport::Ws),
-        listener(1, Transport::Tcp),
-        listener(2, Transport::Udp),
-    ];
+    let before = [Transport::Udp, Transport::Tcp, Transport::Ws];
+    let after = [Transport::Ws, Transport::Tcp, Transport::Udp];
     let ws = Hop::Flow {
         connection: 5,
-        listener: 0,
+        listener: 2,
     };
     let tcp = Hop::Flow {
         connection: 6,
@@ -72,12 +79,11 @@ fn after_a_restart_what_can_be_reached_is_there() {
             }),
         ),
     ] {
-        let (decision, _) = serve_on(&mut registrar(4), at(0), hop, &register("c", 1, lines));
+        let mut first = listening(&before);
+        let (decision, _) = serve_on(&mut first, at(0), hop, &register("c", 1, lines));
         let record = decision.kept.unwrap().record.unwrap();
-        let mut again = registrar(4);
-        let kept = again
-            .restore(at(seconds), &aor(), &record, &listeners)
-            .unwrap();
+        let mut again = listening(&after);
+        let kept = again.restore(at(seconds), &aor(), &record).unwrap();
         match expected {
             Ok(hop) => assert_eq!(again.locations().all("a@x")[0].hop, hop, "{lines}"),
             Err(kind) => {
@@ -92,5 +98,34 @@ fn after_a_restart_what_can_be_reached_is_there() {
             let (decision, _) = serve_on(&mut again, at(seconds), udp(), &repeated);
             assert_eq!(decision.status, 500);
         }
+    }
+}
+
+#[test]
+fn whom_no_listener_reaches_is_stranded() {
+    let phone = "Contact: <sip:1@192.0.2.7:40000;transport=tcp>\r\n";
+    let tcp = Hop::Flow {
+        connection: 6,
+        listener: 1,
+    };
+    for (hop, lines, left) in [
+        (udp(), "Contact: <sip:1@h>\r\n", &[Transport::Tcp][..]),
+        (tcp, phone, &[Transport::Udp, Transport::Udp]),
+    ] {
+        let mut first = listening(&[Transport::Udp, Transport::Tcp]);
+        let (decision, _) = serve_on(&mut first, at(0), hop, &register("c", 1, lines));
+        let record = decision.kept.unwrap().record.unwrap();
+        // Nothing has changed: there is nothing to keep or to tell.
+        let mut same = listening(&[Transport::Udp, Transport::Tcp]);
+        let kept = same.restore(at(1), &aor(), &record).unwrap();
+        assert_eq!(
+            kept.is_some(),
+            hop == tcp,
+            "a connection has become a way to connect"
+        );
+        let mut again = listening(left);
+        let kept = again.restore(at(1), &aor(), &record).unwrap().unwrap();
+        assert_eq!(kept.changes[0].kind, ChangeKind::Stranded);
+        assert_eq!((kept.record, again.locations().bindings()), (None, 0));
     }
 }

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use super::{Change, ChangeKind, Kept, Registrar, unix_seconds};
 use crate::hop::{Hop, Listener, Transport};
-use crate::location::{self, Aor, BadRecord, Binding};
+use crate::location::{self, Aor, BadRecord, Binding, Stored};
+use crate::speaker::Speaker;
 
 /// A stored registration that could not be taken up: it is damaged.
 pub type Unrestored = BadRecord;
@@ -16,7 +17,9 @@ impl Registrar {
     ///
     /// Those whose time ran out meanwhile are expired. Connections did not survive: a binding on
     /// one stays if its contact says where to connect to, and is lost if only the client can
-    /// connect (a browser). `Some`: something changed and is to be kept and told.
+    /// connect (a browser). The listeners may be others than in the last run: a binding is reached
+    /// by the one of the same name, or by another of that transport that reaches it, and is
+    /// stranded where there is none. `Some`: something changed and is to be kept and told.
     ///
     /// # Errors
     /// The record cannot be read; nothing is taken up.
@@ -25,30 +28,28 @@ impl Registrar {
         now: Now,
         aor: &Aor,
         record: &[u8],
-        listeners: &[Listener],
     ) -> Result<Option<Kept>, Unrestored> {
         let now = unix_seconds(now);
         let mut changes: SmallVec<[Change; 1]> = SmallVec::new();
         let mut stay = Vec::new();
         let mut moved = false;
-        for mut binding in location::decode(record)? {
-            if binding.expires <= now {
-                changes.push(Change {
-                    kind: ChangeKind::Expired,
-                    binding,
-                });
-                continue;
-            }
-            match reachable(&binding, listeners) {
-                Some(hop) => {
-                    moved |= hop != binding.hop;
+        for stored in location::decode(record)? {
+            let found = match stored.binding.expires <= now {
+                true => Err(ChangeKind::Expired),
+                false => way(&stored, &self.listeners),
+            };
+            let Stored {
+                mut binding,
+                speaker,
+            } = stored;
+            match found {
+                Ok(hop) => {
+                    moved |= core::mem::discriminant(&hop) != core::mem::discriminant(&binding.hop)
+                        || speaker != Speaker::of(&self.listeners, &hop);
                     binding.hop = hop;
                     stay.push(binding);
                 }
-                None => changes.push(Change {
-                    kind: ChangeKind::Lost,
-                    binding,
-                }),
+                Err(kind) => changes.push(Change { kind, binding }),
             }
         }
         self.locations.put(aor, stay);
@@ -57,60 +58,43 @@ impl Registrar {
     }
 }
 
-/// How a stored binding can be reached with the listeners there are now.
-fn reachable(binding: &Binding, listeners: &[Listener]) -> Option<Hop> {
+/// How a stored binding is reached with the listeners there are now.
+fn way(stored: &Stored<'_>, listeners: &[Listener]) -> Result<Hop, ChangeKind> {
+    let Stored { binding, speaker } = stored;
+    let by = |remote| {
+        let listener = speaker.to(listeners, remote);
+        listener.ok_or(ChangeKind::Stranded)
+    };
     match binding.hop {
-        Hop::Udp { listener, remote } => {
-            let listener = speaker(listeners, listener, Transport::Udp, remote)?;
-            Some(Hop::Udp { listener, remote })
-        }
-        Hop::Connect {
-            transport,
-            listener,
+        Hop::Udp { remote, .. } => Ok(Hop::Udp {
+            listener: by(remote)?,
             remote,
-        } => {
-            let listener = speaker(listeners, listener, transport, remote)?;
-            Some(Hop::Connect {
-                transport,
-                listener,
-                remote,
-            })
-        }
-        Hop::Flow {
-            connection: _,
-            listener,
-        } => {
-            let accepted = listeners.get(usize::from(listener))?;
-            match accepted.transport {
-                Transport::Tcp | Transport::Tls => {
-                    let transport = accepted.transport;
-                    let uri = Uri::parse(binding.contact()).ok()?;
-                    let port = uri.host.port.unwrap_or_else(|| transport.default_port());
-                    let remote = SocketAddr::new(uri.host.ip()?, port);
-                    let listener = speaker(listeners, listener, transport, remote)?;
-                    Some(Hop::Connect {
-                        transport,
-                        listener,
-                        remote,
-                    })
-                }
-                // Nobody can connect to a browser, and no WebSocket has a UDP listener.
-                Transport::Ws | Transport::Wss | Transport::Udp => None,
+        }),
+        Hop::Connect {
+            transport, remote, ..
+        } => Ok(Hop::Connect {
+            transport,
+            listener: by(remote)?,
+            remote,
+        }),
+        Hop::Flow { .. } => match speaker.transport {
+            Some(transport @ (Transport::Tcp | Transport::Tls)) => {
+                let remote = contact_of(binding, transport).ok_or(ChangeKind::Lost)?;
+                Ok(Hop::Connect {
+                    transport,
+                    listener: by(remote)?,
+                    remote,
+                })
             }
-        }
+            // Nobody can connect to a browser, and no connection is over UDP.
+            Some(Transport::Ws | Transport::Wss | Transport::Udp) | None => Err(ChangeKind::Lost),
+        },
     }
 }
 
-/// The listener that speaks this transport to this address: the same as before if it still does.
-fn speaker(
-    listeners: &[Listener],
-    before: u16,
-    transport: Transport,
-    remote: SocketAddr,
-) -> Option<u16> {
-    let fits =
-        |listener: &&Listener| listener.transport == transport && listener.ipv6 == remote.is_ipv6();
-    let same = listeners.get(usize::from(before)).filter(fits);
-    same.or_else(|| listeners.iter().find(fits))
-        .map(|listener| listener.id)
+/// Where the contact says that it can be connected to.
+fn contact_of(binding: &Binding, transport: Transport) -> Option<SocketAddr> {
+    let uri = Uri::parse(binding.contact()).ok()?;
+    let port = uri.host.port.unwrap_or_else(|| transport.default_port());
+    Some(SocketAddr::new(uri.host.ip()?, port))
 }

@@ -24,7 +24,8 @@ pub(super) fn registrar(bindings_max: usize) -> Registrar {
         bindings_max,
         ..RegistrarSettings::default()
     };
-    Registrar::new(settings, TokenKey::new([1; 16]), Seed(2))
+    let key = TokenKey::new([1; 16]);
+    Registrar::new(settings, key, Listeners::default(), Seed(2))
 }
 
 pub(super) fn register(call_id: &str, cseq: u32, lines: &str) -> Message {
@@ -548,7 +549,9 @@ fn time_and_dead_connections_take_bindings_away() {
     let lost = registrar.lose(5).unwrap();
     assert_eq!((lost.changes[0].kind, lost.left), (ChangeKind::Lost, 1));
     assert_eq!(
-        location::decode(&lost.record.unwrap()).unwrap()[0].contact(),
+        location::decode(&lost.record.unwrap()).unwrap()[0]
+            .binding
+            .contact(),
         "sip:2@h"
     );
     assert!(registrar.lose(5).is_none());

@@ -19,6 +19,7 @@ fn setup() -> RelaySetup {
         id,
         transport,
         ipv6: false,
+        loopback: false,
         sent_by: sent_by.into(),
         contact_host: sent_by.into(),
     };

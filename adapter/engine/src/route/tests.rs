@@ -93,6 +93,7 @@ fn listeners() -> [Listener; 2] {
         id,
         transport,
         ipv6: false,
+        loopback: false,
         sent_by: sent_by.into(),
         contact_host: sent_by.into(),
     };

@@ -158,6 +158,41 @@ fn a_call_that_could_not_be_kept_says_so() {
     assert!(!scene.events.last().unwrap().data.protected);
 }
 
+/// Their numbers are those of a run: it is the transport and the name that count.
+#[test]
+fn parties_are_told_by_the_listeners_there_are_now() {
+    let mut before = Scene::inbound(vec![vec![target(2)]]);
+    before.answer(B, "INVITE", 200, "bob", ANSWER);
+    before.ack(A, "");
+    let record = before.record.clone().unwrap();
+    let mut after = Vec::new();
+    for kept in [vec![Transport::Ws, Transport::Udp], vec![Transport::Ws]] {
+        let mut listeners = home().listeners.to_vec();
+        listeners.retain(|listener| kept.contains(&listener.transport));
+        listeners.reverse();
+        for (id, listener) in (0..).zip(&mut listeners) {
+            listener.id = id;
+        }
+        let home = Home {
+            listeners: listeners.into(),
+            ..(*home()).clone()
+        };
+        let recovery = Recovery {
+            home: Arc::new(home),
+            entropy: 1,
+            after: None,
+            ended: false,
+        };
+        let mut call = Call::recover(&record, recovery, start()).unwrap();
+        let hops = std::iter::from_fn(|| call.poll_output()).filter_map(|output| match output {
+            Output::Open { hop, .. } => Some(hop.listener()),
+            _ => None,
+        });
+        after.push(hops.collect::<Vec<_>>());
+    }
+    assert_eq!(after, [vec![1, 1], vec![]]);
+}
+
 #[test]
 fn a_peer_on_a_stream_is_looked_for_and_a_websocket_is_lost() {
     let flow = |listener| {

@@ -108,6 +108,7 @@ pub(crate) fn home() -> Arc<Home> {
         id,
         transport,
         ipv6: false,
+        loopback: false,
         sent_by: "192.0.2.100:5060".into(),
         contact_host: "192.0.2.100:5060".into(),
     };
