@@ -88,6 +88,24 @@ fn what_was_put_is_there_after_a_restart_and_what_was_deleted_is_not() {
     );
 }
 
+/// sled lets go of its file a little after it was dropped.
+#[test]
+fn a_store_that_is_still_being_closed_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 10);
+    let held = fs::File::open(dir.path().join("sled/db")).unwrap();
+    held.lock().unwrap();
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| open(dir.path()));
+        // Only so that it would be noticed if it did not wait; what is asserted holds at any time.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(held);
+        let (store, opened) = opening.join().unwrap();
+        assert_eq!(opened.recovery, None);
+        assert_eq!(scan(&store, Tree::Registrations).len(), 10);
+    });
+}
+
 #[test]
 fn a_batch_wakes_its_receiver_once() {
     let dir = tempfile::tempdir().unwrap();

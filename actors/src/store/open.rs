@@ -8,12 +8,17 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Options, Tree};
 
 /// The layout of the trees; another number means: moved aside.
 const SCHEMA: &[u8] = b"1";
 const SCHEMA_KEY: &[u8] = b"schema";
+
+/// How often we look whether sled has let go of its file, and how many times.
+const LOOK: Duration = Duration::from_millis(5);
+const LOOKS: u32 = 2000;
 
 /// What opening found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +129,7 @@ pub(super) fn open(options: &Options, unix_ms: u64) -> io::Result<(Trees, Opened
 
 /// Opens and reads everything once.
 fn attempt(options: &Options) -> Result<(Trees, usize), String> {
+    wait_for_sled(&options.dir);
     let opening = AssertUnwindSafe(|| -> sled::Result<(Trees, usize)> {
         let db = sled::Config::new()
             .path(&options.dir)
@@ -162,6 +168,21 @@ fn attempt(options: &Options) -> Result<(Trees, usize), String> {
         }
         Ok(_) => Err("written by another version of the node".into()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// sled's threads hold its file for a moment after the last handle is dropped, and a second opening
+/// meanwhile looks like damage. It can only be this process: we have the lock of [`lock`].
+fn wait_for_sled(dir: &Path) {
+    // Where there is no file yet nobody holds it, and what cannot be opened sled will tell.
+    let Ok(file) = File::open(dir.join("db")) else {
+        return;
+    };
+    for _ in 0..LOOKS {
+        if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return;
+        }
+        std::thread::sleep(LOOK);
     }
 }
 
