@@ -16,6 +16,9 @@ pub(crate) type UdpSocketSet = Vec<std::net::UdpSocket>;
 /// Binds `count` sockets to `addr`, each with a receive buffer of `buffer_bytes` if the system
 /// allows it: a burst of calls must fit while the arbiter is busy. With port 0 all get the port of
 /// the first.
+///
+/// # Errors
+/// The port is somebody else's, also if that is another instance of ours.
 pub(crate) fn bind_udp(
     addr: SocketAddr,
     count: usize,
@@ -28,8 +31,10 @@ pub(crate) fn bind_udp(
         if addr.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        // Alone, the port is ours alone: a second instance must fail to start.
-        if count > 1 {
+        // The first one finds the port taken by whoever has it, and shares it with the next ones
+        // only after that: two instances on one port would each get half of the messages.
+        let first = sockets.is_empty();
+        if !first {
             socket.set_reuse_port(true)?;
         }
         // As much as the system allows; a smaller buffer is no reason not to start.
@@ -37,6 +42,9 @@ pub(crate) fn bind_udp(
         socket.set_send_buffer_size(buffer_bytes).ok();
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
+        if first && count > 1 {
+            socket.set_reuse_port(true)?;
+        }
         let socket = std::net::UdpSocket::from(socket);
         addr = socket.local_addr()?;
         sockets.push(socket);
@@ -63,5 +71,41 @@ pub(crate) async fn receive(socket: &UdpSocket, mut deliver: impl FnMut(Bytes, S
             }
         }
         tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(
+        std::net::Ipv4Addr::LOCALHOST,
+        0,
+    ));
+
+    #[test]
+    fn the_sockets_of_one_listener_share_a_port_and_no_other_gets_it() {
+        let sockets = bind_udp(ANY, 3, 65_536).unwrap();
+        let addr = sockets[0].local_addr().unwrap();
+        for count in [1, 3] {
+            let second = bind_udp(addr, count, 65_536).map_err(|error| error.kind());
+            assert_eq!(second.err(), Some(io::ErrorKind::AddrInUse));
+        }
+        // Peers are spread over the sockets: with this many, one that gets none gets none at all.
+        for _ in 0..200 {
+            let peer = std::net::UdpSocket::bind(ANY).unwrap();
+            peer.send_to(b"x", addr).unwrap();
+        }
+        let mut buffer = [0; 8];
+        let heard = sockets
+            .iter()
+            .map(|socket| {
+                std::iter::repeat_with(|| socket.recv(&mut buffer))
+                    .take_while(Result::is_ok)
+                    .count()
+            })
+            .collect::<Vec<_>>();
+        assert_eq!(heard.iter().sum::<usize>(), 200);
+        assert!(!heard.contains(&0), "{heard:?}");
     }
 }
