@@ -22,8 +22,9 @@ use crate::bus::Address;
 use crate::clock::Clock;
 use crate::fault::{Part, contain};
 
-/// How long the server has from its start to its first accepted connection.
-const START: Duration = Duration::from_secs(10);
+/// How long the server has from its start to its first accepted connection: it reads its streams
+/// first. One that ends is not waited for.
+const START: Duration = Duration::from_secs(60);
 /// How long it has to put its streams away.
 const FAREWELL: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(250);

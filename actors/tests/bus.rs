@@ -281,6 +281,41 @@ async fn what_a_run_left_is_published_by_the_next() {
     assert_eq!(published(&*second.store), 1100);
 }
 
+/// The cursor lags behind what was published, so a new run begins with repetitions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_repeats_the_last_says_what_is_new_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let nats_server = nats::start(&nats::servers()[0], dir.path());
+    let listener = client(nats_server.address()).await;
+    let mut heard = listener.subscribe(SUBJECT).await.unwrap();
+    listener.flush().await.unwrap();
+    // The second has no bus, so the third finds all of it in the journal.
+    let mut nowhere = options(nats_server.address());
+    nowhere.address.url = format!("nats://127.0.0.1:{}", nats::free_port());
+    let here = options(nats_server.address());
+    for (options, numbers) in [
+        (here.clone(), 0..100),
+        (nowhere, 100..110),
+        (here, 110..110),
+    ] {
+        // Without the cursor of the run before.
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let node = node(dir.path(), options, store, Echo::default());
+        numbers.for_each(|n| node.journal.append(Numbered(n)).unwrap());
+        node.journal.close();
+        node.bus.stop(Duration::from_secs(60)).await;
+    }
+    listener.publish(SUBJECT, "end".into()).await.unwrap();
+    let mut new = Vec::new();
+    while let Ok(number) = std::str::from_utf8(&heard.next().await.unwrap().payload)
+        .unwrap()
+        .parse::<u64>()
+    {
+        new.extend((number >= 100).then_some(number));
+    }
+    assert_eq!(new, (100..110).collect::<Vec<_>>());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn core_mode_reaches_whoever_listens() {
     let dir = tempfile::tempdir().unwrap();
@@ -301,6 +336,7 @@ async fn core_mode_reaches_whoever_listens() {
         assert_eq!(message.payload, n.to_string());
         assert!(message.reply.is_none());
     }
+    node.journal.close();
     node.bus.stop(Duration::from_secs(5)).await;
 }
 
@@ -351,7 +387,7 @@ async fn commands_are_answered_bounded_and_counted() {
     assert_eq!(stats["metadata"]["tenant"], "default");
     first.bus.ready(false);
     let refused = async { while client.request(subject, "".into()).await.is_ok() {} };
-    tokio::time::timeout(Duration::from_secs(10), refused)
+    tokio::time::timeout(Duration::from_secs(60), refused)
         .await
         .unwrap();
     assert!(client.request(call, "".into()).await.is_ok());

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use crate::journal::Record;
 
-/// After the numbers did not add up, this many messages ask one by one.
+/// On a new connection, and after the numbers did not add up, this many messages ask one by one.
 const CAUTIOUS: u64 = 1024;
 /// A message asks at least this often.
 const STRIDE: u64 = 128;
@@ -65,8 +65,9 @@ impl Flight {
     pub(super) fn restart(&mut self) {
         self.sent = self.first;
         self.baseline = None;
-        // The first beyond the repetitions gives the baseline.
-        self.careful = self.careful.max(self.end() + 1);
+        // The stream may have what comes first, from the last connection or from the last run of
+        // this process. Counted together with that, new messages would be sent twice.
+        self.careful = self.careful.max(self.end() + CAUTIOUS);
     }
 
     /// The next to be sent, its number, and whether it asks for an acknowledgement.

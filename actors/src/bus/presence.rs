@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use async_nats::StatusCode;
 use bus_schema::SERVICE;
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -11,8 +12,9 @@ use tokio::time::timeout;
 use super::Options;
 use super::link::LinkError;
 
-/// How long answers are waited for.
-const LISTEN: Duration = Duration::from_millis(400);
+/// How long answers are waited for, if there is anybody who might answer. Long enough for one that
+/// is busy; when nobody is there the bus says so at once.
+const LISTEN: Duration = Duration::from_secs(2);
 
 /// Why it cannot be said.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,9 @@ pub async fn another_adapter(options: &Options) -> Result<Option<String>, Presen
         .map_err(|_| PresenceError::Lost)?;
     let listening = async {
         while let Some(message) = answers.next().await {
+            if message.status == Some(StatusCode::NO_RESPONDERS) {
+                return None;
+            }
             let Ok(pong) = serde_json::from_slice::<Pong>(&message.payload) else {
                 continue;
             };

@@ -1,12 +1,15 @@
 //! A nats-server for a test, of every version at hand.
 
-use std::net::{Ipv4Addr, TcpListener};
+mod port;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use actors::clock::Clock;
 use actors::nats_server::{NatsServer, Options};
+
+pub(crate) use self::port::free_port;
 
 /// Every server at hand: the project's own and the one in `PATH`.
 pub(crate) fn servers() -> Vec<PathBuf> {
@@ -19,15 +22,6 @@ pub(crate) fn servers() -> Vec<PathBuf> {
         .collect();
     assert!(!servers.is_empty(), "no nats-server: run `make setup`");
     servers
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 pub(crate) fn start(server: &Path, state: &Path) -> NatsServer {
