@@ -30,6 +30,7 @@ check: ## the fast loop: format, lints, unit and tidy tests
 
 e2e: setup-test ## only the real-client stories; STORY=name picks some
 	cargo build --package adapter --bin ifbus
+	cargo build --package agents
 	node tests/e2e/run.mjs $(STORY)
 
 bench: ## the micro-benchmarks of the protocol core

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { Stage } from './stage/stage.mjs';
 import { here, root } from './stage/paths.mjs';
 
-const STORY_DEADLINE_MS = Number(process.env.STORY_DEADLINE_MS ?? 240_000);
+const STORY_DEADLINE_MS = Number(process.env.STORY_DEADLINE_MS ?? 600_000);
 
 const args = process.argv.slice(2);
 const folder = args.includes('--soak') ? 'soak' : 'stories';

@@ -2,7 +2,7 @@
 
 use config::Transport;
 use sip::{Message, Method, Name};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpSocket, UdpSocket};
 
 use crate::{
     phone::{Out, Phone},
@@ -217,9 +217,10 @@ async fn routes_lead_on_or_refuse() {
 
 #[tokio::test]
 async fn what_cannot_be_reached_fails_in_time() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Bound, so that nobody else listens there, and not listening.
+    let closed = TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let tcp = closed.local_addr().unwrap();
-    drop(closed);
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let udp = silent.local_addr().unwrap();
     let stage = Stage::with(&format!(

@@ -276,7 +276,7 @@ async fn one_in_a_relay_is_answered_500() {
         let message = bob.request("MESSAGE", "sip:alice@open.test");
         let failed = bob.ask(&message).await;
         assert_eq!(failed.status(), Some(500));
-        bob.forget();
+        bob.forget(&failed);
         assert_eq!(bob.ask(&message).await.bytes(), failed.bytes());
         if moment == Moment::After {
             let heard = alice.request_of(Method::Message).await;
@@ -350,7 +350,8 @@ async fn one_over_a_datagram_leaves_the_socket_read() {
 
 #[tokio::test]
 async fn one_at_a_deadline_leaves_it_met() {
-    let stage = Stage::with("[limits]\nring_ms = 1000\n").await;
+    // Long enough to ring first.
+    let stage = Stage::with("[limits]\nring_ms = 5000\n").await;
     let mut call = rings(&stage, "alice").await;
     stage.node.fault(Part::Timers, Moment::Before).await;
     let Ringing {

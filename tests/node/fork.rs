@@ -161,7 +161,7 @@ async fn a_message_reaches_every_device_once() {
         phone.ok(&heard).await;
     }
     let one = bob.expect(200).await;
-    bob.forget();
+    bob.forget(&one);
     let again = bob.ask(&message).await;
     assert_eq!(one.bytes(), again.bytes());
     for phone in [&mut udp, &mut tcp, &mut ws] {

@@ -20,6 +20,8 @@ mod hostile;
 mod meter;
 mod nats;
 mod phone;
+#[path = "../../actors/tests/nats/port.rs"]
+mod port;
 mod register;
 mod restart;
 mod secrets;

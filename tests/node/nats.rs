@@ -1,6 +1,6 @@
 //! A nats-server of a test, and an ear on everything it carries.
 
-use std::{collections::HashSet, net::TcpListener, path::Path, process::Stdio};
+use std::{collections::HashSet, path::Path, process::Stdio};
 
 use async_nats::{Subscriber, client::RequestErrorKind};
 use futures_util::StreamExt;
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::wire::PATIENCE;
+use crate::{port::free_port, wire::PATIENCE};
 
 /// The server; it goes with this.
 pub(crate) struct Nats {
@@ -28,9 +28,7 @@ impl Nats {
         } else {
             "nats-server".into()
         };
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         let files = TempDir::new().unwrap();
         let child = Command::new(server)
             .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"])

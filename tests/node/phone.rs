@@ -30,7 +30,7 @@ pub(crate) struct Phone {
     pub(crate) user: String,
     pub(crate) domain: String,
     register: Option<Out>,
-    /// What was heard over UDP: the same again is passed over.
+    /// What was heard and may be said again: then it is passed over.
     heard: HashSet<Bytes>,
 }
 
@@ -231,15 +231,21 @@ impl Phone {
                 Heard::Message(message) => *message,
                 other => panic!("{} heard {other:?}", self.user),
             };
-            if self.wire.transport != "udp" || self.heard.insert(message.bytes().clone()) {
+            // A 200 to INVITE is repeated over every transport until its ACK comes.
+            let accepted = message.status() == Some(200)
+                && message
+                    .cseq()
+                    .is_ok_and(|cseq| cseq.method == Method::Invite);
+            let repeats = self.wire.transport == "udp" || accepted;
+            if !repeats || self.heard.insert(message.bytes().clone()) {
                 return message;
             }
         }
     }
 
-    /// From here on a repeat is heard again.
-    pub(crate) fn forget(&mut self) {
-        self.heard.clear();
+    /// From here on a repeat of this message is heard again.
+    pub(crate) fn forget(&mut self, message: &Message) {
+        self.heard.remove(message.bytes());
     }
 
     /// The next response that is not a 100.

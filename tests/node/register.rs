@@ -71,7 +71,7 @@ async fn a_repeat_over_udp_gets_the_same_answer() {
     phone.say(&proven).await;
     let one = phone.final_answer().await;
     assert_eq!(one.status(), Some(200));
-    phone.forget();
+    phone.forget(&one);
     let again = phone.ask(&proven).await;
     assert_eq!(one.bytes(), again.bytes());
     stage.stop().await;

@@ -71,14 +71,20 @@ async fn no_secret_is_logged() {
         assert_eq!(phone.final_answer().await.status(), Some(400));
     }
     let [mut udp, mut wss] = phones;
-    let invite = udp.invite("sip:1001@digest.test");
-    let refusal = udp.ask(&invite).await;
-    udp.ack_refusal(&invite, &refusal).await;
-    let proven = answer(&invite.anew(), &refusal, "1001", password);
+    let mut caller = stage.udp("1002").await;
+    caller.domain = "digest.test".into();
+    let invite = caller.invite("sip:1001@digest.test");
+    let refusal = caller.ask(&invite).await;
+    caller.ack_refusal(&invite, &refusal).await;
+    let proven = answer(&invite.anew(), &refusal, "1002", "secret-of-1002");
     secrets.push(between(&proven.extra, "response=\"").to_owned());
-    udp.say(&proven).await;
-    let heard = wss.request_of(sip::Method::Invite).await;
-    wss.reject(&heard, 603).await;
+    caller.say(&proven).await;
+    for phone in [&mut udp, &mut wss] {
+        let heard = phone.request_of(sip::Method::Invite).await;
+        phone.reject(&heard, 486).await;
+    }
+    let refusal = caller.expect(486).await;
+    caller.ack_refusal(&proven, &refusal).await;
     // What was asked so far is answered, whoever of the two was asked first.
     stage.no_calls().await;
     wss.wire

@@ -1,4 +1,4 @@
-//! A node of its own for each test: ephemeral ports, a state folder that goes with it.
+//! A node of its own for each test: ports that are its own, a state folder that goes with it.
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -7,34 +7,35 @@ use bytes::Bytes;
 use config::{Config, Transport};
 use tempfile::TempDir;
 
-use crate::{phone::Phone, wire::Wire};
+use crate::{phone::Phone, port::free_port, wire::Wire};
 
-/// The listeners of every node here, and domains where anybody is somebody or must prove it.
+/// The listeners of every node here, each on a port of its own, and domains where anybody is
+/// somebody or must prove it.
 const BASE: &str = r#"
 [http]
 addr = "off"
 [[listen]]
 transport = "udp"
-addr = "127.0.0.1:0"
+addr = "127.0.0.1:PORT"
 [[listen]]
 transport = "tcp"
-addr = "127.0.0.1:0"
+addr = "127.0.0.1:PORT"
 [[listen]]
 transport = "ws"
-addr = "127.0.0.1:0"
+addr = "127.0.0.1:PORT"
 origins = ["https://app.test"]
 [[listen]]
 transport = "wss"
-addr = "127.0.0.1:0"
+addr = "127.0.0.1:PORT"
 [[listen]]
 transport = "udp"
-addr = "[::1]:0"
+addr = "[::1]:PORT"
 [[listen]]
 transport = "tcp"
-addr = "[::1]:0"
+addr = "[::1]:PORT"
 [[listen]]
 transport = "ws"
-addr = "[::1]:0"
+addr = "[::1]:PORT"
 [[domain]]
 name = "open.test"
 auth = "open"
@@ -205,6 +206,10 @@ fn text_of(state: &Path, base: &str, more: &str) -> String {
     } else {
         "[bus]\nurl = \"off\"\n"
     };
+    let mut base = base.to_owned();
+    while base.contains("PORT") {
+        base = base.replacen("PORT", &free_port().to_string(), 1);
+    }
     format!("[node]\nstate_dir = {state:?}\n{bus}{base}{more}")
 }
 

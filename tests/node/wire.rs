@@ -24,7 +24,7 @@ use tokio_tungstenite::{
 };
 
 /// Far more than anything here takes on a busy machine, and no more than a test may hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Any byte stream.
 pub(crate) trait Pipe: AsyncRead + AsyncWrite + Unpin + Send {}

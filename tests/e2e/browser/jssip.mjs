@@ -69,9 +69,12 @@ const phone = {
 
   hold(on) {
     const { session } = this.last;
-    return new Promise((resolve, reject) => {
-      const begun = on ? session.hold({}, resolve) : session.unhold({}, resolve);
-      if (!begun) reject(new Error('not now'));
+    return new Promise((resolve) => {
+      // It refuses while the other side's offer is not acknowledged.
+      const begin = () => {
+        if (!(on ? session.hold({}, resolve) : session.unhold({}, resolve))) setTimeout(begin, 20);
+      };
+      begin();
     });
   },
 

@@ -95,7 +95,7 @@ const phone = {
     return new Promise((resolve, reject) => {
       session.invite({
         requestDelegate: { onAccept: () => resolve(), onReject: (r) => reject(new Error(`re-INVITE: ${r.message.statusCode}`)) },
-      });
+      }).catch(reject);
     });
   },
 

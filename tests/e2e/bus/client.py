@@ -11,7 +11,7 @@ import sys
 
 import nats
 
-TIMEOUT_S = 5
+TIMEOUT_S = 60
 
 
 def say(**line):

@@ -19,7 +19,7 @@ export async function story(stage) {
   const credentials = (user) => [user, `[authentication username=${user} password=${password(user)}]`];
   const register = (rows, calls, contact) => stage.sipp({
     server, scenario: 'register', port: registrar, calls, rate: REGISTRATIONS_A_SECOND, auth_uri: server.domain,
-    keys: { contact: `127.0.0.1:${contact}` }, rows, limit_s: ROUND_S * 2,
+    keys: { contact: `127.0.0.1:${contact}` }, rows, limit_s: ROUND_S * 4,
   });
   await register([credentials('1002')], 1, to);
 
@@ -31,10 +31,10 @@ export async function story(stage) {
     const count = CALLS_A_SECOND * ROUND_S;
     const [called, took, registered] = await Promise.all([
       stage.sipp({
-        server, scenario: 'caller', port: from, calls: count, rate: CALLS_A_SECOND, keys, pause_ms: 500, limit_s: ROUND_S * 2,
+        server, scenario: 'caller', port: from, calls: count, rate: CALLS_A_SECOND, keys, pause_ms: 500, limit_s: ROUND_S * 4,
         user: '1001', password: password('1001'), auth_uri: `1002@${server.domain}`,
       }),
-      stage.sipp({ server, scenario: 'callee', port: to, calls: count, keys, limit_s: ROUND_S * 2 }),
+      stage.sipp({ server, scenario: 'callee', port: to, calls: count, keys, limit_s: ROUND_S * 4 }),
       register(USERS.map(credentials), REGISTRATIONS_A_SECOND * ROUND_S, 9),
     ]);
     assert.deepEqual([called.failed, took.failed, registered.failed], [0, 0, 0]);

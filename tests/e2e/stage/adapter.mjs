@@ -4,9 +4,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { Child } from './child.mjs';
 import { root, tool } from './paths.mjs';
+import { PATIENCE_MS } from './patience.mjs';
 import { ports } from './ports.mjs';
-
-const READY_MS = 20_000;
 
 export const DOMAIN = 'example.test';
 export const password = (user) => `secret-${user}`;
@@ -91,10 +90,10 @@ export class Adapter {
       cwd: this.folder,
       env: { ...process.env, PATH: `${tool('bin')}:${process.env.PATH}` },
     });
-    const end = Date.now() + READY_MS;
+    const end = Date.now() + PATIENCE_MS;
     while (!(await this.ready())) {
       assert.equal(this.child.exit, null, `the adapter ended instead of getting ready:\n${this.child.tail()}`);
-      assert.ok(Date.now() < end, `the adapter is not ready after ${READY_MS} ms:\n${this.child.tail()}`);
+      assert.ok(Date.now() < end, `the adapter is not ready after ${PATIENCE_MS} ms:\n${this.child.tail()}`);
       await new Promise((wake) => setTimeout(wake, 20));
     }
   }
@@ -120,7 +119,7 @@ export class Adapter {
   /// Ends it as an operator would. It must obey and say that all went well.
   async stop() {
     if (this.child.exit) return;
-    const exit = await this.child.stop(15_000);
+    const exit = await this.child.stop(PATIENCE_MS);
     assert.deepEqual(exit, { code: 0, signal: null }, `the adapter did not end cleanly:\n${this.child.tail()}`);
   }
 }

@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { Child } from './child.mjs';
+import { PATIENCE_MS } from './patience.mjs';
 import { ports } from './ports.mjs';
 import { split } from './sip.mjs';
 import { energy_at } from './tone.mjs';
@@ -59,7 +60,7 @@ export class Baresip {
   }
 
   async #connect(port) {
-    const end = Date.now() + 10_000;
+    const end = Date.now() + PATIENCE_MS;
     while (!this.#socket) {
       assert.equal(this.child.exit, null, `baresip ended:\n${this.child.tail()}`);
       assert.ok(Date.now() < end, `baresip does not open its control port:\n${this.child.tail()}`);
@@ -102,7 +103,7 @@ export class Baresip {
 
   /// Its first REGISTER may be answered before the control port takes us, so the log says it.
   async #registered() {
-    const end = Date.now() + 10_000;
+    const end = Date.now() + PATIENCE_MS;
     while (!/\} 200 OK .*\[\d+ bindings?\]/.test(this.child.log())) {
       assert.ok(Date.now() < end && !this.child.exit, `baresip ${this.user} does not register:\n${this.child.tail(40)}`);
       await new Promise((wake) => setTimeout(wake, 20));
@@ -138,8 +139,8 @@ export class Baresip {
     return this.events.filter(({ type }) => type === 'CALL_CLOSED').at(-1)?.param;
   }
 
-  async reaches(stage, state, limit_ms = 10_000) {
-    await stage.until(`${this.user} (baresip) is ${state}, and not ${this.state()}`, () => this.state() === state, limit_ms);
+  async reaches(stage, state) {
+    await stage.until(`${this.user} (baresip) is ${state}, and not ${this.state()}`, () => this.state() === state);
   }
 
   /// The newest recording of what it hears.
@@ -155,7 +156,7 @@ export class Baresip {
       const file = this.#recording();
       shares = file && energy_at(file, [hz, this.hz]);
       return shares && shares[0] > PURE && shares[1] < FAINT;
-    }, 10_000).catch((error) => assert.fail(`${error.message}; energy at ${hz} and ${this.hz} Hz: ${shares}`));
+    }).catch((error) => assert.fail(`${error.message}; energy at ${hz} and ${this.hz} Hz: ${shares}`));
     return `${this.user} hears ${hz} Hz (${Math.round(shares[0] * 100)} % of the energy)`;
   }
 
@@ -163,13 +164,15 @@ export class Baresip {
   wire() {
     const trace = this.child.log().replace(/\x1b\[[0-9;]*m/g, '');
     const marks = [...trace.matchAll(/#\n(?:UDP|TCP|TLS) \S+:(\d+) -> \S+:(\d+)\n/g)];
-    return marks.map((mark, i) => {
+    return marks.flatMap((mark, i) => {
       // From the server over our own connection, or over one that it opened to our Contact.
       const came = Number(mark[1]) === this.server.port[this.transport] || Number(mark[2]) === this.port;
-      const message = split(trace.slice(mark.index + mark[0].length, marks[i + 1]?.index));
-      // Other lines of the log follow.
+      const text = trace.slice(mark.index + mark[0].length, marks[i + 1]?.index);
+      const message = split(text);
+      // Other lines of the log follow; the last message may not all be there yet.
       const size = Number(message.headers.get('content-length')?.[0] ?? 0);
-      return { way: came ? 'in' : 'out', ...message, body: message.body.slice(0, size) };
+      if (!text.includes('\r\n\r\n') || message.body.length < size) return [];
+      return [{ way: came ? 'in' : 'out', ...message, body: message.body.slice(0, size) }];
     });
   }
 

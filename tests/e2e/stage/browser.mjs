@@ -6,6 +6,7 @@ import path from 'node:path';
 import { build } from 'esbuild';
 import { chromium } from 'playwright-core';
 import { here } from './paths.mjs';
+import { PATIENCE_MS } from './patience.mjs';
 import { split } from './sip.mjs';
 import { write_tone } from './tone.mjs';
 
@@ -40,10 +41,12 @@ export async function open_chromium(folder, hz, url) {
   const context = await chromium.launchPersistentContext(path.join(folder, 'profile'), {
     executablePath: EXECUTABLE,
     headless: false,
+    timeout: PATIENCE_MS,
     ignoreHTTPSErrors: true,
     ignoreDefaultArgs: ['--mute-audio'],
     args: flags(tone),
   });
+  context.setDefaultTimeout(PATIENCE_MS);
   const [page] = context.pages();
   const log = path.join(folder, 'console');
   page.on('console', (line) => fs.appendFileSync(log, `${line.type()} ${line.text()}\n`));
@@ -125,8 +128,8 @@ export class Browser {
   }
 
   /// Waits until its last call is in `state`.
-  async reaches(stage, state, limit_ms = 10_000) {
-    await stage.until(`${this.user} (${this.library}) is ${state}`, async () => (await this.last())?.state === state, limit_ms);
+  async reaches(stage, state) {
+    await stage.until(`${this.user} (${this.library}) is ${state}`, async () => (await this.last())?.state === state);
   }
 
   /// Waits until it hears this tone loudest.
@@ -135,7 +138,7 @@ export class Browser {
     await stage.until(`${this.user} (${this.library}) hears ${hz} Hz`, async () => {
       heard = await this.page.evaluate(() => window.phone.hears());
       return heard && heard.db > HEARD_DB && Math.abs(heard.hz - hz) < NEAR_HZ;
-    }, 10_000).catch((error) => assert.fail(`${error.message}; loudest: ${JSON.stringify(heard)}`));
+    }).catch((error) => assert.fail(`${error.message}; loudest: ${JSON.stringify(heard)}`));
     return `${this.user} hears ${Math.round(heard.hz)} Hz`;
   }
 

@@ -11,6 +11,7 @@ const STREAM = 'IFBUS_EVT';
 
 export class BusClient {
   #waiting = new Map();
+  #known = new Set();
   #orders = 0;
   events = [];
 
@@ -33,8 +34,15 @@ export class BusClient {
   #take(line, folder) {
     fs.appendFileSync(path.join(folder, 'heard'), `${JSON.stringify(line)}\n`);
     if (line.connected) this.#waiting.get('connected')();
-    else if (line.heard) this.events.push({ subject: line.heard.subject, ...line.heard.body });
+    else if (line.heard) this.#hear({ subject: line.heard.subject, ...line.heard.body });
     else this.#waiting.get(line.id)(line);
+  }
+
+  /// Delivery is at least once.
+  #hear(event) {
+    if (this.#known.has(event.id)) return;
+    this.#known.add(event.id);
+    this.events.push(event);
   }
 
   async #order(order) {
@@ -74,12 +82,12 @@ export class BusClient {
   }
 
   /// The last event of a call with this name ("call.ended"), once there is one.
-  async sees(stage, call, name, limit_ms = 10_000) {
+  async sees(stage, call, name) {
     let found;
     await stage.until(`${name} of ${call}, after ${this.story_of(call)}`, () => {
       found = this.of_call(call).findLast((event) => event.type === `ifbus.sip.${name}.v1`);
       return found;
-    }, limit_ms);
+    });
     return found;
   }
 

@@ -4,10 +4,11 @@ import path from 'node:path';
 import { build } from 'esbuild';
 import { open_chromium } from './browser.mjs';
 import { here } from './paths.mjs';
+import { PATIENCE_MS } from './patience.mjs';
 
 const HEARD_DB = -50;
 const NEAR_HZ = 15;
-const SEEN = { timeout: 10_000 };
+const SEEN = { timeout: PATIENCE_MS };
 
 export class PhonePage {
   /// Options: `server`, `url` (of the page), `hz` (its tone), `width` (of the window), `dark`.

@@ -1,10 +1,10 @@
 // Registers many users from one UDP socket, and knows of each what the server said.
 import crypto from 'node:crypto';
 import dgram from 'node:dgram';
+import { PATIENCE_MS } from './patience.mjs';
 import { split } from './sip.mjs';
 
 const AGAIN_MS = 500;
-const PATIENCE_MS = 5_000;
 
 const md5 = (text) => crypto.createHash('md5').update(text).digest('hex');
 const parameter = (header, name) => new RegExp(`\\b${name}="?([^",]+)"?`).exec(header)?.[1];
@@ -19,7 +19,7 @@ export class Registrant {
     registrant.socket.on('error', () => {});
     registrant.socket.on('message', (data) => {
       const message = split(data.toString());
-      registrant.#waiting.get(`${message.headers.get('call-id')[0]} ${message.headers.get('cseq')[0]}`)?.(message);
+      registrant.#waiting.get(`${message.headers.get('call-id')[0]} ${message.headers.get('cseq')[0]}`)?.hear(message);
     });
     await new Promise((ready) => registrant.socket.bind(0, '127.0.0.1', ready));
     return registrant;
@@ -85,12 +85,19 @@ export class Registrant {
         this.#waiting.delete(key);
         settle(value);
       };
-      const late = setTimeout(() => end(reject, new Error(`no answer to REGISTER of ${user}`)), PATIENCE_MS);
-      this.#waiting.set(key, (message) => {
+      const fail = () => end(reject, new Error(`no answer to REGISTER of ${user}`));
+      const late = setTimeout(fail, PATIENCE_MS);
+      const hear = (message) => {
         if (!message.start.startsWith('SIP/2.0 1')) end(resolve, message);
-      });
+      };
+      this.#waiting.set(key, { hear, fail });
       send();
     });
+  }
+
+  /// Nobody will answer what is not answered yet.
+  give_up() {
+    for (const { fail } of [...this.#waiting.values()]) fail();
   }
 
   stop() {

@@ -10,7 +10,7 @@ import { here } from './paths.mjs';
 /// `transport` ("u1" UDP, "t1" TCP), `limit_s`. Resolves to {calls, failed, retransmissions} when all calls are done, and
 /// fails if one of them did not go as the scenario says.
 export async function sipp(folder, options, on_close) {
-  const { server, scenario, port, calls = 1, rate = 10, keys = {}, transport = 'u1', limit_s = 60 } = options;
+  const { server, scenario, port, calls = 1, rate = 10, keys = {}, transport = 'u1', limit_s = 180 } = options;
   fs.mkdirSync(folder, { recursive: true });
   const stat = path.join(folder, 'stat.csv');
   const remote = `${server.host}:${server.port[transport === 't1' ? 'tcp' : 'udp']}`;

@@ -7,6 +7,7 @@ import { Baresip } from './baresip.mjs';
 import { Browser } from './browser.mjs';
 import { BusClient } from './bus.mjs';
 import { Kamailio } from './kamailio.mjs';
+import { PATIENCE_MS } from './patience.mjs';
 import { PhonePage } from './phone_page.mjs';
 import { sipp } from './sipp.mjs';
 
@@ -70,7 +71,7 @@ export class Stage {
   }
 
   /// Waits until `look` returns something true, and returns it.
-  async until(what, look, limit_ms = 10_000) {
+  async until(what, look, limit_ms = PATIENCE_MS) {
     const end = Date.now() + limit_ms;
     for (;;) {
       const found = await look();

@@ -19,7 +19,7 @@ export async function story(stage) {
 
   await server.kill();
   await server.run();
-  await Promise.all([caller.reaches(stage, 'ended', 40_000), callee.reaches(stage, 'ended', 40_000)]);
+  await Promise.all([caller.reaches(stage, 'ended'), callee.reaches(stage, 'ended')]);
   const after = await stage.bus(server);
   const events = await stage.until('the end of the call', async () => {
     const kept = await after.kept(`evt.call.${call}.>`);

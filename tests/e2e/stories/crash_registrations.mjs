@@ -18,7 +18,7 @@ export async function story(stage) {
     for (let user = waiting.shift(); user && !killed; user = waiting.shift()) {
       // What is unanswered when the server dies may be there afterwards or not.
       if (await registrant.register(user).catch(() => false)) acknowledged.add(user);
-      if (acknowledged.size >= KILL_AFTER) killed ??= server.kill();
+      if (acknowledged.size >= KILL_AFTER) killed ??= server.kill().then(() => registrant.give_up());
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));

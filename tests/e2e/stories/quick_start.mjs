@@ -14,6 +14,8 @@ export const deadline_ms = 1_200_000;
 const READY = 'http://127.0.0.1:8090/readyz';
 const READY_MS = 900_000;
 const STEP_MS = 120_000;
+/// The adapter lets calls end by themselves for 30 s.
+const STOP_MS = 90_000;
 const DEMO = { host: '127.0.0.1', domain: 'example.test', port: { udp: 5060, tcp: 5060 } };
 
 export async function story(stage) {
@@ -27,7 +29,7 @@ export async function story(stage) {
     const phones = words.includes('phones') ? await two_phones(stage, adapter) : [];
     const shell = open_terminal(stage, script);
     if (words.includes('background')) {
-      stage.onClose(() => shell.stop(40_000));
+      stage.onClose(() => shell.stop(STOP_MS));
       if (!adapter) await becomes_ready(stage, shell);
       adapter ??= shell;
     } else {
