@@ -143,7 +143,7 @@ impl Dialog {
                         invite,
                         message,
                     });
-                    self.answer_if_gone(now);
+                    self.answer_if_closed(now);
                 }
                 Output::Response { id, message } => self.tell(LegEvent::Response { id, message }),
                 Output::Failed { id, why } => self.tell(LegEvent::Failed { id, why }),
@@ -171,12 +171,13 @@ impl Dialog {
         self.arrived_by(id, &message);
         self.unanswered.push((id, message.clone()));
         self.tell(LegEvent::Request { id, message });
-        self.answer_if_gone(now);
+        self.answer_if_closed(now);
     }
 
-    /// Answers what the call will not answer any more.
-    fn answer_if_gone(&mut self, now: Now) {
-        if self.closed || self.call.upgrade().is_none() {
+    /// Answers what the call will not answer any more. A call that is gone has said so by a
+    /// `Close`, and what it still had to answer comes before that.
+    fn answer_if_closed(&mut self, now: Now) {
+        if self.closed {
             self.answer_all(now);
         }
     }
@@ -367,7 +368,7 @@ impl Dialog {
             }
             Order::Close => {
                 self.closed = true;
-                self.answer_if_gone(now);
+                self.answer_if_closed(now);
             }
         }
     }
