@@ -44,6 +44,8 @@ pub(crate) struct Book {
     pub(crate) calls: BTreeMap<CallKey, Facts>,
     callers: BTreeMap<Box<str>, CallKey>,
     lost: BTreeSet<Box<str>>,
+    /// Calls in which a panic was caught.
+    struck: BTreeSet<u64>,
     pub(crate) wishes: BTreeMap<u64, Wished>,
     pub(crate) outages: Vec<Outage>,
     /// When the connections of phones broke.
@@ -60,6 +62,7 @@ impl Book {
             calls: BTreeMap::new(),
             callers: BTreeMap::new(),
             lost: BTreeSet::new(),
+            struck: BTreeSet::new(),
             wishes: BTreeMap::new(),
             outages: Vec::new(),
             breaks: Vec::new(),
@@ -114,6 +117,11 @@ impl Book {
         let message = Message::parse_datagram(bytes.clone(), &sip::Limits::default()).unwrap();
         let call_id = message.call_id().unwrap_or_default();
         self.lost.insert(call_id.into());
+    }
+
+    pub(crate) fn struck(&mut self, call: u64) {
+        self.say(|| format!("a panic is caught in {call:x}"));
+        self.struck.insert(call);
     }
 
     pub(crate) fn named(&mut self, key: CallKey, call_id: Box<str>) {
@@ -203,6 +211,11 @@ impl Book {
         keys.find(|key| key.low() == token.call).copied()
     }
 
+    /// Whether a panic was caught in a call.
+    pub(crate) fn was_struck(&self, key: CallKey) -> bool {
+        self.struck.contains(&key.low())
+    }
+
     /// Whether anything of the call with this Call-ID was lost, on any of its legs.
     pub(crate) fn has_lost(&self, call_id: &str, tokens: &TokenKey) -> bool {
         if self.lost.contains(call_id) {
@@ -211,6 +224,9 @@ impl Book {
         let Some(key) = self.call_of(call_id, tokens) else {
             return false;
         };
+        if self.was_struck(key) {
+            return true;
+        }
         let mut lost = self.lost.iter();
         lost.any(|lost| self.call_of(lost, tokens) == Some(key))
     }

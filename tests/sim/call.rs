@@ -11,7 +11,7 @@ use engine::{
 };
 use sip::{ClientId, Endpoint, Failure, Message, Method, Now, ServerId, endpoint};
 
-use crate::faults::Plant;
+use crate::faults::{Plant, Strike};
 use crate::leg::{Leg, Noted, Order};
 use crate::node::{Effect, Node, Owner, Seat, answer_hop};
 
@@ -56,6 +56,8 @@ pub(crate) enum What {
     Response(Method, u16),
     Failed(Failure),
     FlowLost,
+    /// A bug of ours.
+    Fault,
     /// An agent's command; whether it was taken.
     Command(CallCommand),
     Resolved(usize),
@@ -83,6 +85,8 @@ pub(crate) struct Call {
     engine: engine::Call,
     gate: Gate,
     stage: Stage,
+    /// A panic was caught, and the engine was asked to end the call.
+    faulty: bool,
     refusals: Vec<u16>,
 }
 
@@ -206,6 +210,7 @@ impl Call {
             engine,
             gate: Gate::default(),
             stage,
+            faulty: false,
             refusals: Vec::new(),
         });
         if call.engine.state().is_terminal() {
@@ -234,6 +239,34 @@ impl Call {
     }
 
     pub(crate) fn take(&mut self, node: &mut Node, heard: Heard) {
+        let strike = match self.faulty {
+            // A second one would bury it, and that is not tried here.
+            true => None,
+            false => node.strikes(self.stage.key.low()),
+        };
+        match strike {
+            Some(Strike::Before) => node.lost(&heard),
+            Some(Strike::After) | None => self.read(node, heard),
+        }
+        if strike.is_some() && !self.stage.ended {
+            self.fail(node);
+        }
+        self.settle(node);
+    }
+
+    /// A panic was caught: the engine is asked to end the call.
+    fn fail(&mut self, node: &mut Node) {
+        self.faulty = true;
+        node.disarm(Owner::Call(self.stage.key.low()));
+        let was = self.engine.state();
+        self.engine.handle(node.now, Input::Fault);
+        if self.engine.state().is_terminal() && !was.is_terminal() {
+            self.note(node, What::Fault, None, was, Vec::new());
+        }
+        self.perform(node);
+    }
+
+    fn read(&mut self, node: &mut Node, heard: Heard) {
         let now = node.now;
         let (what, leg) = what(&heard);
         self.count(&what, leg);
@@ -243,12 +276,16 @@ impl Call {
         if self.engine.state().is_terminal() && !was.is_terminal() {
             self.note(node, what, leg, was, answered);
         }
+        self.perform(node);
+    }
+
+    fn perform(&mut self, node: &mut Node) {
+        let now = node.now;
         let mut acting = Acting {
             node,
             stage: &mut self.stage,
         };
         self.engine.perform(&mut self.gate, now, &mut acting);
-        self.settle(node);
     }
 
     fn hear(&mut self, node: &mut Node, now: Now, heard: Heard) {
@@ -391,7 +428,8 @@ fn what(heard: &Heard) -> (What, Option<LegId>) {
                 }
                 LegEvent::Failed { why, .. } => What::Failed(*why),
                 LegEvent::FlowLost => What::FlowLost,
-                LegEvent::Ack { .. } | LegEvent::NoAck { .. } | LegEvent::Fault => What::Other,
+                LegEvent::Fault => What::Fault,
+                LegEvent::Ack { .. } | LegEvent::NoAck { .. } => What::Other,
             };
             (what, Some(*leg))
         }

@@ -105,6 +105,9 @@ fn truth(
             ) || best_of(stimulus, cause),
             || "a connection broke".into(),
         ),
+        What::Fault => expect(said == (Actor::System, Reason::Internal), || {
+            "a bug of ours ended it".into()
+        }),
         What::Begun => expect(
             matches!(
                 cause.reason,

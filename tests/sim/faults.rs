@@ -21,6 +21,8 @@ pub(crate) enum Plant {
     DeafToCancel,
     /// A leg does not close.
     NeverClose,
+    /// A leg whose call is gone does not wait for what that had still to say.
+    Hasty,
     /// Every third deadline is forgotten.
     LoseTimer,
     /// What was busy is told as rejected.
@@ -33,17 +35,25 @@ pub(crate) enum Plant {
 
 impl Plant {
     /// All bugs there are.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::DropBye,
         Self::KeepRecord,
         Self::EndTwice,
         Self::DeafToCancel,
         Self::NeverClose,
+        Self::Hasty,
         Self::LoseTimer,
         Self::WrongCause,
         Self::EndAgain,
         Self::LookAway,
     ];
+}
+
+/// When a panic strikes: before a letter was read, or after all it led to was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strike {
+    Before,
+    After,
 }
 
 /// How bad it is.
@@ -67,6 +77,8 @@ pub(crate) struct Weather {
     pub(crate) crashes: Vec<Duration>,
     /// It dies shortly after a call has ended, in a hundred.
     pub(crate) treacherous: u64,
+    /// Letters that bring out a bug of ours, in ten thousand: a panic is caught.
+    pub(crate) bugs: u64,
     /// Connections that break.
     pub(crate) resets: Vec<Duration>,
     /// The node is told to drain: when, and how long it may take.
@@ -78,7 +90,11 @@ pub(crate) struct Weather {
 impl Weather {
     /// Whether nothing is lost, so that every INVITE is answered.
     pub(crate) fn is_lossless(&self) -> bool {
-        self.loss == 0 && self.crashes.is_empty() && self.treacherous == 0 && self.resets.is_empty()
+        self.loss == 0
+            && self.crashes.is_empty()
+            && self.treacherous == 0
+            && self.bugs == 0
+            && self.resets.is_empty()
     }
 
     pub(crate) fn draw(dice: &mut Dice) -> Self {
@@ -103,6 +119,7 @@ impl Weather {
             store_slow: *dice.pick(&[0, 0, 30]),
             pauses: *dice.pick(&[0, 0, 5]),
             treacherous: if dice.chance(12) { 50 } else { 0 },
+            bugs: if dice.chance(12) { 100 } else { 0 },
             crashes,
             resets,
             drain: dice

@@ -6,7 +6,7 @@ use sip::endpoint::{Input, Output};
 use sip::{ClientId, Endpoint, Message, Method, Now, ServerId, Transmitter};
 
 use crate::call::{Heard, Prepared};
-use crate::faults::Plant;
+use crate::faults::{Plant, Strike};
 use crate::node::{Node, Owner, Seat, answer_hop};
 
 /// The names an INVITE is known by.
@@ -97,7 +97,7 @@ impl Leg {
                     self.arrived_by(id, &message);
                     self.unanswered.push((id, message.clone()));
                     self.tell(node, LegEvent::Request { id, message });
-                    self.answer_if_gone(node, now);
+                    self.answer_if_closed(node, now);
                 }
                 Output::Ack { message } => self.tell(node, LegEvent::Ack { message }),
                 Output::Cancel {
@@ -116,7 +116,7 @@ impl Leg {
                         message,
                     };
                     self.tell(node, event);
-                    self.answer_if_gone(node, now);
+                    self.answer_if_closed(node, now);
                 }
                 Output::Response { id, message } => {
                     self.tell(node, LegEvent::Response { id, message });
@@ -138,11 +138,16 @@ impl Leg {
         }
     }
 
-    /// Answers what the call will not answer any more.
-    fn answer_if_gone(&mut self, node: &Node, now: Now) {
-        if !self.closed && node.calls.contains_key(&self.key) {
-            return;
+    /// Answers what the call will not answer any more. A call that is gone has said so by a
+    /// `Close`, and what it still had to answer comes before that.
+    fn answer_if_closed(&mut self, node: &Node, now: Now) {
+        let hasty = node.ground.plant == Plant::Hasty && !node.calls.contains_key(&self.key);
+        if self.closed || hasty {
+            self.answer_all(node, now);
         }
+    }
+
+    fn answer_all(&mut self, node: &Node, now: Now) {
         for (id, message) in std::mem::take(&mut self.unanswered) {
             let (status, reason) = match message.method() {
                 Some(Method::Cancel) => (200, "OK"),
@@ -183,9 +188,30 @@ impl Leg {
         }
     }
 
-    /// Whether the leg lives on.
-    fn settle(&mut self, node: &mut Node, now: Now) -> bool {
+    /// After a panic: the transactions are let go of, and what waits for an answer gets one by a
+    /// transaction made anew.
+    fn rebuild(&mut self, node: &mut Node, now: Now) {
+        node.disarm(Owner::Leg(self.key, self.leg.0));
+        self.ways.clear();
+        self.endpoint.reset();
+        let reliable = self.hop.is_reliable();
+        for (_, message) in std::mem::take(&mut self.unanswered) {
+            let input = Input::Received { message, reliable };
+            self.endpoint.handle(now, input);
+            while let Some(output) = self.endpoint.poll_output() {
+                if let Output::Request { id, message } | Output::Cancel { id, message, .. } = output
+                {
+                    self.unanswered.push((id, message));
+                }
+            }
+        }
+        self.answer_all(node, now);
         self.drain(node, now);
+        self.tell(node, LegEvent::Fault);
+    }
+
+    /// Whether the leg lives on.
+    fn settle(&mut self, node: &mut Node) -> bool {
         if self.closed && self.endpoint.is_empty() {
             node.unbind(&self.hop, self.key, self.leg);
             if let Some(noted) = &self.noted {
@@ -200,6 +226,23 @@ impl Leg {
 
     /// Reads a letter; `false` when it was the last one.
     pub(crate) fn take(&mut self, node: &mut Node, order: Order) -> bool {
+        let now = node.now;
+        let closes = matches!(order, Order::Close);
+        let strike = node.strikes(self.key);
+        if strike != Some(Strike::Before) {
+            self.obey(node, order);
+            self.drain(node, now);
+        }
+        if strike.is_some() {
+            self.closed |= closes;
+            self.rebuild(node, now);
+        }
+        let lives = self.settle(node);
+        self.arriving = None;
+        lives
+    }
+
+    fn obey(&mut self, node: &mut Node, order: Order) {
         let now = node.now;
         let reliable = self.hop.is_reliable();
         match order {
@@ -250,12 +293,9 @@ impl Leg {
             Order::Close => {
                 if node.ground.plant != Plant::NeverClose {
                     self.closed = true;
-                    self.answer_if_gone(node, now);
+                    self.answer_if_closed(node, now);
                 }
             }
         }
-        let lives = self.settle(node, now);
-        self.arriving = None;
-        lives
     }
 }

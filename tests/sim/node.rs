@@ -23,7 +23,7 @@ use self::ways::Connection;
 pub(crate) use self::ways::answer_hop;
 use crate::call::{Call, Heard, Stimulus};
 use crate::dice::Dice;
-use crate::faults::Plant;
+use crate::faults::{Plant, Strike};
 use crate::leg::{Leg, Noted, Order};
 
 /// The domain that is served.
@@ -40,6 +40,7 @@ pub(crate) struct Ground {
     pub(crate) tokens: TokenKey,
     pub(crate) timeouts: Timeouts,
     pub(crate) digest: bool,
+    pub(crate) bugs: u64,
     pub(crate) users: Vec<String>,
     pub(crate) plant: Plant,
 }
@@ -71,6 +72,8 @@ pub(crate) enum Effect {
     Over(CallKey, Box<Stimulus>),
     /// A call has a leg with this Call-ID, to somebody by this hop.
     Involved(CallKey, LegId, Hop),
+    /// A panic was caught in this call.
+    Struck(u64),
     /// A caller's own Call-ID belongs to a call.
     Named(CallKey, Box<str>),
 }
@@ -287,8 +290,17 @@ impl Node {
         }
     }
 
+    /// Whether a bug of ours strikes while an actor of this call reads a letter.
+    pub(crate) fn strikes(&mut self, call: u64) -> Option<Strike> {
+        if self.dice.roll(10_000) >= self.ground.bugs {
+            return None;
+        }
+        self.effects.push(Effect::Struck(call));
+        Some(*self.dice.pick(&[Strike::Before, Strike::After]))
+    }
+
     /// A letter that nobody reads any more: a command in it is refused, whatever happens.
-    fn lost(&mut self, heard: &Heard) {
+    pub(crate) fn lost(&mut self, heard: &Heard) {
         if let Heard::Command { reply, .. } = *heard {
             let error = CommandError::new(ErrorCode::Internal, "the command was lost");
             self.effects
@@ -399,7 +411,7 @@ impl Node {
         self.effects.push(Effect::Arm(owner, deadline));
     }
 
-    fn disarm(&mut self, owner: Owner) {
+    pub(crate) fn disarm(&mut self, owner: Owner) {
         self.armed.remove(&owner);
     }
 

@@ -113,6 +113,7 @@ impl World {
             tokens: TokenKey::new(dice.bytes()),
             timeouts: weather.timeouts,
             digest: weather.digest,
+            bugs: weather.bugs,
             users: phones.iter().map(|phone| phone.user.clone()).collect(),
             plant,
         };
@@ -324,6 +325,7 @@ impl World {
                 let phone = self.phone_of(hop);
                 self.book.involve(key, leg, phone);
             }
+            Effect::Struck(call) => self.book.struck(call),
             Effect::Named(key, call_id) => self.book.named(key, call_id),
         }
     }

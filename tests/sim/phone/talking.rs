@@ -75,13 +75,16 @@ impl Phone {
         }
     }
 
-    /// Gives up a later INVITE of ours.
+    /// Gives up a later INVITE of ours, once.
     pub(super) fn recant(&mut self, now: Now, number: usize) {
-        let Some((_, invite, true)) = &self.sessions[number].again else {
+        let Some((_, invite, true)) = &mut self.sessions[number].again else {
             return;
         };
-        let bytes = sip::cancel(invite).expect("an INVITE");
-        let branch = parse(invite)
+        let invite = std::mem::take(invite);
+        let Some(bytes) = sip::cancel(&invite) else {
+            return;
+        };
+        let branch = parse(&invite)
             .top_via()
             .unwrap()
             .branch()
