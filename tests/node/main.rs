@@ -23,6 +23,7 @@ mod phone;
 #[path = "../../actors/tests/nats/port.rs"]
 mod port;
 mod register;
+mod reliable;
 mod restart;
 mod secrets;
 mod stage;

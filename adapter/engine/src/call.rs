@@ -31,6 +31,7 @@ mod leg_state;
 mod placeholder;
 mod record;
 mod relay;
+mod reliable;
 mod setup;
 mod story;
 mod timers;
@@ -52,6 +53,7 @@ use entropy::Entropy;
 use hunt::Hunt;
 use leg_state::Leg;
 use relay::Relay;
+use reliable::Wish;
 use story::Story;
 
 /// A call from its first message to its last.
@@ -91,6 +93,7 @@ enum Stage {
 struct Calling {
     server: ServerId,
     invite: Message,
+    wish: Wish,
     hunt: Hunt,
 }
 
@@ -155,9 +158,13 @@ impl Call {
         }
         let legs = self.legs.iter().filter_map(Leg::timeout);
         let relays = self.relays.iter().filter_map(|relay| relay.timer_c);
-        let own = [Some(self.deadline), self.drain, self.retry_at()]
-            .into_iter()
-            .flatten();
+        let own = [
+            Some(self.deadline),
+            self.drain,
+            self.retry_at(),
+            self.reliable_at(),
+        ];
+        let own = own.into_iter().flatten();
         own.chain(legs).chain(relays).min()
     }
 

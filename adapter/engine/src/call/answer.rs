@@ -7,7 +7,7 @@ use sip::{Builder, Dialog, Message, Method, Name, Now, Resend, Resend2xx, reply}
 use super::compose::{self, COMPLETED_ELSEWHERE};
 use super::hunt::Refusal;
 use super::leg_state::{Ack, Owed, Unacked};
-use super::{Call, Stage, placeholder};
+use super::{Call, Stage, placeholder, reliable};
 use crate::headers::{self, Body};
 use crate::leg::Output;
 use crate::token::LegId;
@@ -55,29 +55,49 @@ impl Call {
 
     /// Passes the answer of leg `winner` to the caller, once it is on record.
     fn answer_caller(&mut self, now: Now, winner: LegId, cseq: u32, message: &Message) {
+        let number = self.early_number(winner, message.to_tag());
         // Too many early dialogs for one more number: the answer has a tag of its own.
-        let tag = self
-            .early_tag(winner, message.to_tag())
-            .unwrap_or_else(|| format!("{}.x", self.token(LegId::CALLER)));
-        let Stage::Calling(calling) = core::mem::replace(&mut self.stage, Stage::Up) else {
+        let tag = match number {
+            Some(number) => self.tag_of_early(number),
+            None => format!("{}.x", self.token(LegId::CALLER)),
+        };
+        let Stage::Calling(mut calling) = core::mem::replace(&mut self.stage, Stage::Up) else {
             return;
         };
+        let legacy = calling.legacy(number);
         let invite = &calling.invite;
         let Some(callee) = self.leg(winner) else {
             return;
         };
-        let offer = invite.body().is_empty().then(|| message.body_bytes());
+        // Offer and answer may both have been made reliably before.
+        let offer = match (invite.body(), message.body()) {
+            ([], [_, ..]) => Some(message.body_bytes()),
+            _ => None,
+        };
         self.legs[callee].ack = Ack::Owed(Box::new(Owed { cseq, offer }));
         self.deadline = now.mono + self.home.timeouts.call;
 
         let caller = &mut self.legs[0];
         // The INVITE was checked before the call began, so that its dialog can be made.
-        caller.dialog = Dialog::uas(invite, &tag).ok();
+        caller.dialog = match legacy.caller {
+            Some(dialog) => Some(dialog),
+            None => Dialog::uas(invite, &tag).ok(),
+        };
+        caller.late = legacy.late;
         caller.answered(now);
         let mut out = reply(invite, 200, "OK", Some(&tag));
         self.dialog_lines(0, invite, &mut out);
-        headers::copy(&mut out, message, self.trust(0), Body::Kept);
-        let bytes = out.body(None, message.body());
+        let bytes = match legacy.answer.filter(|_| message.body().is_empty()) {
+            Some(earlier) => {
+                headers::copy(&mut out, message, self.trust(0), Body::Replaced);
+                let (content_type, body) = reliable::description(&earlier);
+                out.body(Some(&content_type), &body)
+            }
+            None => {
+                headers::copy(&mut out, message, self.trust(0), Body::Kept);
+                out.body(None, message.body())
+            }
+        };
         self.story.answered(now);
         self.persist(true);
         let cseq = invite.cseq().map_or(0, |cseq| cseq.seq);
@@ -299,9 +319,13 @@ impl Call {
 
 impl Call {
     /// The dialog that a 2xx to leg `at`'s INVITE makes.
-    fn dialog_of_answer(&self, at: usize, message: &Message) -> Option<Dialog> {
+    fn dialog_of_answer(&mut self, at: usize, message: &Message) -> Option<Dialog> {
         message.to_tag()?;
         message.contacts().next()?.ok()?;
+        let leg = self.legs[at].id;
+        if let Some(dialog) = self.confirmed(leg, message) {
+            return Some(dialog);
+        }
         let inviting = self.legs[at].inviting.as_ref()?;
         inviting.half.as_ref()?.fork(message).ok()
     }

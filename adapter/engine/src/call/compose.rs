@@ -6,14 +6,20 @@ use bus_schema::Actor;
 use bytes::Bytes;
 use sip::{Builder, Dialog, Half, Limits, Message, Method, Name, reply};
 
+use super::hunt::Hunt;
 use super::leg_state::Leg;
-use super::{Call, Home};
+use super::reliable::{self, Wish};
+use super::{Call, Home, Stage};
 use crate::headers::{self, Body, Trust};
 use crate::hop::{Hop, Listener, Transport};
 use crate::token::{BRANCH_COOKIE, LegId, TOKEN_LEN, Token, TokenText};
 
-/// What a party may send inside a call. PRACK is not here: 100rel is not offered on any leg.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, REFER, NOTIFY";
+/// What a party may send inside a call.
+const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY, SUBSCRIBE";
+
+/// The option tags that a party may require.
+pub(super) const IMPLEMENTED: &[&str] = &[reliable::TAG];
 
 /// RFC 3261 8.1.1.6, for what begins here.
 const MAX_FORWARDS: u8 = 70;
@@ -72,6 +78,7 @@ pub(super) fn phrase(status: u16) -> &'static str {
         408 => "Request Timeout",
         410 => "Gone",
         420 => "Bad Extension",
+        421 => "Extension Required",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",
@@ -242,14 +249,24 @@ impl Call {
         branch_text(self.token(self.legs[at].id), number)
     }
 
-    /// Begins the next request in the dialog of leg `at`.
-    pub(super) fn in_dialog(&mut self, at: usize, method: &str, branch: &str) -> Option<Builder> {
+    /// The dialog of leg `at`, or before the answer one of its early dialogs.
+    pub(super) fn dialog(&mut self, at: usize, early: Option<usize>) -> Option<&mut Dialog> {
+        let leg = &mut self.legs[at];
+        dialog_of(leg, &mut self.stage, early)
+    }
+
+    /// Begins the next request in the dialog of leg `at`, or in one of its early dialogs.
+    pub(super) fn in_dialog(
+        &mut self,
+        at: usize,
+        early: Option<usize>,
+        method: &str,
+        branch: &str,
+    ) -> Option<Builder> {
         let leg = &mut self.legs[at];
         let listener = listener(&self.home, leg.hop?)?;
-        let mut out = leg
-            .dialog
-            .as_mut()?
-            .request(method, Via { listener, branch });
+        let dialog = dialog_of(leg, &mut self.stage, early)?;
+        let mut out = dialog.request(method, Via { listener, branch });
         if matches!(
             method,
             "INVITE" | "UPDATE" | "SUBSCRIBE" | "NOTIFY" | "REFER"
@@ -324,6 +341,9 @@ impl Call {
         out.bytes(Name::Allow, ALLOW.as_bytes());
         let bytes = match face {
             Face::Passed(message) => {
+                if Wish::of(message) != Wish::None {
+                    out.bytes(Name::Supported, reliable::TAG.as_bytes());
+                }
                 headers::copy(&mut out, message, self.trust(at), Body::Kept);
                 out.body(None, message.body())
             }
@@ -335,16 +355,7 @@ impl Call {
                 }
             }
         };
-        let half = Dialog::half(&Half {
-            call_id: token.as_str(),
-            local: from.as_bytes(),
-            local_tag: token.as_str(),
-            remote: to.as_bytes(),
-            target: &inviting.target.uri,
-            // Record-Route of the answer takes their place (RFC 3261 12.1.2).
-            routes: &[],
-            seq: 1,
-        });
+        let half = half_of(token, &inviting.target.uri, from, to);
         Some((bytes, half))
     }
 
@@ -406,6 +417,36 @@ impl Call {
         out.copy_all(request, Name::RecordRoute);
         self.put_contact(&self.legs[at], out);
         out.bytes(Name::Allow, ALLOW.as_bytes());
+    }
+}
+
+/// Our half of the dialogs that an INVITE may make.
+fn half_of(token: TokenText, target: &str, from: &str, to: &str) -> Dialog {
+    Dialog::half(&Half {
+        call_id: token.as_str(),
+        local: from.as_bytes(),
+        local_tag: token.as_str(),
+        remote: to.as_bytes(),
+        target,
+        // Record-Route of the answer takes their place (RFC 3261 12.1.2).
+        routes: &[],
+        seq: 1,
+    })
+}
+
+fn dialog_of<'a>(
+    leg: &'a mut Leg,
+    stage: &'a mut Stage,
+    early: Option<usize>,
+) -> Option<&'a mut Dialog> {
+    match early {
+        // Answered in the meantime: the early dialog has become the dialog.
+        Some(number) if leg.dialog.is_none() => {
+            let of_caller = matches!(stage, Stage::Calling(_)) && leg.id == LegId::CALLER;
+            let early = Hunt::of(stage)?.early.get_mut(number)?;
+            early.dialog(of_caller)
+        }
+        _ => leg.dialog.as_mut(),
     }
 }
 

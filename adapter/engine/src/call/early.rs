@@ -1,10 +1,12 @@
 //! Before the answer: ringing, early media, and requests that come too soon.
 
 use bus_schema::{Actor, CallState, Cause, EventName, LegState, Reason, Timestamp};
-use sip::{Message, Method, Now, ServerId, reply};
+use sip::offer::{Carrier, Side};
+use sip::{Fault, Message, Method, Name, Now, ServerId, reply};
 
-use super::compose;
+use super::compose::{self, IMPLEMENTED};
 use super::hunt::{Early, Refusal};
+use super::reliable::Hearing;
 use super::story::cause_of_request;
 use super::{Call, Stage};
 use crate::headers::{self, Body};
@@ -24,7 +26,11 @@ impl Call {
             None => LegState::Proceeding,
         };
         let party = leg.party;
-        self.pass_progress(at, message, status);
+        let hearing = self.hear(at, message);
+        if hearing == Hearing::Nothing {
+            return;
+        }
+        self.pass_progress(now, at, message, status, hearing);
         let has_media = !message.body().is_empty();
         let (state, name) = match (has_media, status) {
             (true, _) => (CallState::EarlyMedia, EventName::CallEarlyMedia),
@@ -49,18 +55,40 @@ impl Call {
     }
 
     /// Shows the caller what a callee says, in an early dialog of its own.
-    fn pass_progress(&mut self, at: usize, message: &Message, status: u16) {
+    fn pass_progress(
+        &mut self,
+        now: Now,
+        at: usize,
+        message: &Message,
+        status: u16,
+        hearing: Hearing,
+    ) {
+        let theirs = match hearing {
+            Hearing::Reliable(rseq) => Some(rseq),
+            Hearing::Unreliable | Hearing::Nothing => None,
+        };
         // RFC 6228: 199 is for callers that asked for it, and we do not say that they did.
-        if status == 199 {
+        let is_shown = status != 199 && matches!(self.stage, Stage::Calling(_));
+        if !is_shown && theirs.is_none() {
             return;
         }
         let leg = self.legs[at].id;
-        let Some(tag) = self.early_tag(leg, message.to_tag()) else {
+        let Some(number) = self.early_number(leg, message.to_tag()) else {
             return;
         };
+        if is_shown && self.is_to_be_reliable(hearing) {
+            return self.say_reliably(now, number, message, theirs);
+        }
+        if let Some(rseq) = theirs {
+            self.acknowledge_alone(at, number, rseq, message);
+        }
+        let tag = self.tag_of_early(number);
         let Stage::Calling(calling) = &self.stage else {
             return;
         };
+        if !is_shown {
+            return;
+        }
         let words = String::from_utf8_lossy(message.reason());
         let mut out = reply(&calling.invite, status, &words, Some(&tag));
         self.dialog_lines(0, &calling.invite, &mut out);
@@ -70,31 +98,47 @@ impl Call {
         self.respond(caller, server, true, status, bytes);
     }
 
-    /// Our tag towards the caller for an early dialog of a fork; the first one has the plain token.
-    pub(super) fn early_tag(&mut self, leg: LegId, remote_tag: Option<&str>) -> Option<String> {
-        let token = self.token(LegId::CALLER);
-        let Stage::Calling(calling) = &mut self.stage else {
-            return None;
-        };
-        let early = &mut calling.hunt.early;
+    /// The number of an early dialog of a fork.
+    pub(super) fn early_number(&mut self, leg: LegId, remote_tag: Option<&str>) -> Option<usize> {
+        let early = &mut self.hunt()?.early;
         let remote_tag = remote_tag.unwrap_or_default();
         let known = early
             .iter()
             .position(|early| early.leg == leg && *early.remote_tag == *remote_tag);
-        let number = match known {
-            Some(number) => number,
-            None if early.len() == EARLY_MAX => return None,
+        match known {
+            Some(number) => Some(number),
+            None if early.len() == EARLY_MAX => None,
             None => {
                 early.push(Early {
                     leg,
                     remote_tag: remote_tag.into(),
+                    reliable: None,
                 });
-                early.len() - 1
+                Some(early.len() - 1)
             }
-        };
-        Some(match number {
+        }
+    }
+
+    /// Our tag towards the caller for early dialog `number`; the first one has the plain token.
+    pub(super) fn tag_of_early(&self, number: usize) -> String {
+        let token = self.token(LegId::CALLER);
+        match number {
             0 => token.as_str().to_owned(),
             number => format!("{token}.{number}"),
+        }
+    }
+
+    /// The early dialog that a request on leg `at` belongs to, if anything passes in it.
+    fn early_of(&mut self, at: usize, message: &Message) -> Option<usize> {
+        let leg = self.legs[at].id;
+        let Stage::Calling(calling) = &mut self.stage else {
+            return None;
+        };
+        let is_caller = leg == LegId::CALLER;
+        let early = &mut calling.hunt.early;
+        early.iter_mut().position(|early| {
+            let dialog = early.dialog(is_caller);
+            dialog.is_some_and(|dialog| dialog.owns(message)) && (is_caller || early.leg == leg)
         })
     }
 
@@ -110,13 +154,73 @@ impl Call {
         }
     }
 
-    /// A request inside an early dialog. Nothing can be passed on before the answer: without
-    /// 100rel no early dialog is sure to exist at both ends.
-    pub(super) fn early_request(&mut self, now: Now, at: usize, id: ServerId, message: &Message) {
+    /// A request inside an early dialog. It can be passed on where something was said reliably:
+    /// only then is the early dialog sure to exist at both ends.
+    pub(super) fn early_request(&mut self, now: Now, at: usize, id: ServerId, request: Message) {
         let leg = self.legs[at].id;
+        let message = &request;
         if !self.is_of_early_dialog(leg, message) {
             return self.refuse(leg, id, message, 481, None);
         }
+        let number = self.early_of(at, message);
+        if let Some(number) = number
+            && let Err(fault) = self.early_order(number, leg, message)
+        {
+            return self.refuse(leg, id, message, fault.status, None);
+        }
+        if let Some(tags) = headers::unsupported(message, IMPLEMENTED) {
+            return self.refuse(leg, id, message, 420, Some((Name::Unsupported, &tags)));
+        }
+        match (message.method(), number) {
+            (Some(Method::Prack), Some(number)) if leg == LegId::CALLER => {
+                self.prack(now, number, id, request);
+            }
+            (Some(Method::Prack), _) => self.refuse(leg, id, message, 481, None),
+            (Some(Method::Update | Method::Info | Method::Message), Some(number)) => {
+                self.pass_early(now, at, number, id, request);
+            }
+            _ => self.lonely_early_request(now, at, id, message),
+        }
+    }
+
+    /// Takes note of a request in early dialog `number`.
+    fn early_order(&mut self, number: usize, leg: LegId, message: &Message) -> Result<(), Fault> {
+        let early = self.hunt().and_then(|hunt| hunt.early.get_mut(number));
+        let dialog = early.and_then(|early| early.dialog(leg == LegId::CALLER));
+        dialog.map_or(Ok(()), |dialog| dialog.receive(message))
+    }
+
+    /// Passes a request in an early dialog that both parties have.
+    fn pass_early(&mut self, now: Now, at: usize, number: usize, id: ServerId, message: Message) {
+        let from = self.legs[at].id;
+        let early = self.hunt().and_then(|hunt| hunt.early.get_mut(number));
+        let Some(early) = early.filter(|early| early.is_open()) else {
+            return self.lonely_early_request(now, at, id, &message);
+        };
+        let (side, to) = match from {
+            LegId::CALLER => (Side::Remote, early.leg),
+            _ => (Side::Local, LegId::CALLER),
+        };
+        let sdp = !message.body().is_empty();
+        if message.method() == Some(Method::Update)
+            && let Some(Err(clash)) = early
+                .offers()
+                .map(|offers| offers.apply(side, Carrier::Update, sdp))
+        {
+            // RFC 3311 5.2.
+            let status = clash.status();
+            let later = (status == 500).then_some((Name::RetryAfter, "3"));
+            return self.refuse(from, id, &message, status, later);
+        }
+        match self.leg(to) {
+            Some(to) => self.relay_to(now, from, to, Some(number), id, message, |_| {}),
+            None => self.refuse(from, id, &message, 481, None),
+        }
+    }
+
+    /// A request in an early dialog that is not passed on.
+    fn lonely_early_request(&mut self, now: Now, at: usize, id: ServerId, message: &Message) {
+        let leg = self.legs[at].id;
         match message.method() {
             Some(Method::Bye) => {
                 let token = self.token(leg);
@@ -132,7 +236,7 @@ impl Call {
             // It matched no INVITE.
             Some(Method::Cancel) => self.refuse(leg, id, message, 481, None),
             // RFC 3311 5.2 for UPDATE, and as good for the others: later.
-            _ => self.refuse(leg, id, message, 500, Some((sip::Name::RetryAfter, "2"))),
+            _ => self.refuse(leg, id, message, 500, Some((Name::RetryAfter, "2"))),
         }
     }
 

@@ -85,7 +85,7 @@ impl Call {
         self.acknowledge_owed(at);
         let branch = self.branch(at);
         let client = self.client();
-        let Some(mut out) = self.in_dialog(at, Method::Bye.as_str(), &branch) else {
+        let Some(mut out) = self.in_dialog(at, None, Method::Bye.as_str(), &branch) else {
             return;
         };
         let bytes = out.raw(reasons).end();
@@ -110,6 +110,7 @@ impl Call {
             self.remember(at, status);
         }
         let leg = self.legs.remove(at);
+        self.drop_relays_of(leg.id);
         if leg.hop.is_some() {
             self.push(Output::Close { leg: leg.id });
         }

@@ -8,6 +8,7 @@ use sip::{Failure, Message, Method, Now};
 
 use super::compose::{self, Face, Reasons};
 use super::leg_state::Inviting;
+use super::reliable::Reliable;
 use super::{Call, Stage};
 use crate::hop::{Hop, NextHop, Target};
 use crate::leg::Output;
@@ -33,6 +34,8 @@ pub(super) struct Hunt {
 pub(super) struct Early {
     pub(super) leg: LegId,
     pub(super) remote_tag: Box<str>,
+    /// What it needs for reliable responses, if there are any.
+    pub(super) reliable: Option<Box<Reliable>>,
 }
 
 /// Why a fork did not answer.
@@ -98,6 +101,15 @@ impl Hunt {
         }
     }
 
+    /// The search of a stage, if it is one of searching.
+    pub(super) fn of(stage: &mut Stage) -> Option<&mut Self> {
+        match stage {
+            Stage::Calling(calling) => Some(&mut calling.hunt),
+            Stage::First(commanded) | Stage::Second(commanded) => Some(&mut commanded.hunt),
+            Stage::Joining(_) | Stage::Up | Stage::Over | Stage::Ended => None,
+        }
+    }
+
     pub(super) fn refused(&mut self, refusal: Refusal) {
         if self
             .best
@@ -111,11 +123,7 @@ impl Hunt {
 
 impl Call {
     pub(super) fn hunt(&mut self) -> Option<&mut Hunt> {
-        match &mut self.stage {
-            Stage::Calling(calling) => Some(&mut calling.hunt),
-            Stage::First(commanded) | Stage::Second(commanded) => Some(&mut commanded.hunt),
-            Stage::Joining(_) | Stage::Up | Stage::Over | Stage::Ended => None,
-        }
+        Hunt::of(&mut self.stage)
     }
 
     /// Rings the next group, or gives up if there is none.
@@ -193,6 +201,7 @@ impl Call {
             cancelled: false,
             over_at: None,
             timer_c: None,
+            held: None,
         };
         let mut leg = self.blank_leg(id, party, uri, call_id_hash);
         leg.inviting = Some(Box::new(inviting));
@@ -303,6 +312,7 @@ impl Call {
             return;
         };
         let is_lost = inviting.lost.is_some();
+        let has_spare = !inviting.spare.is_empty();
         match status {
             ..200 => {
                 inviting.provisional = true;
@@ -315,9 +325,10 @@ impl Call {
                 }
             }
             200..300 if is_lost => self.decline_answer(at, &message),
+            200..300 if self.holds_answer(at, &message) => {}
             200..300 => self.answered(now, at, &message),
             300.. if is_lost => self.close_as(at, Some(status)),
-            503 if !inviting.spare.is_empty() => self.next_hop(now, at),
+            503 if has_spare => self.next_hop(now, at),
             300.. => {
                 let cause = self.cause_of(at, status, &message);
                 let message = Some(message);
@@ -434,7 +445,9 @@ impl Call {
         inviting.lost = Some(reasons.clone());
         // The transaction itself ends by timer B, or 64*T1 after the CANCEL.
         inviting.timer_c = None;
-        if inviting.client.is_none() {
+        if let Some(held) = inviting.held.take() {
+            self.decline_answer(at, &held);
+        } else if inviting.client.is_none() {
             self.close(at);
         } else if inviting.provisional {
             self.cancel(at);

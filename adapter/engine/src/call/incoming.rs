@@ -10,9 +10,11 @@ use bus_schema::{
 use bytes::Bytes;
 use sip::{Dialog, Message, Name, Now, reply};
 
+use super::compose::IMPLEMENTED;
 use super::entropy::Entropy;
 use super::hunt::{Hunt, Refusal};
 use super::leg_state::{Ack, Leg};
+use super::reliable::Wish;
 use super::setup::{Home, Inbound, Origin, Originate, Setup};
 use super::story::{Story, clip};
 use super::{Call, Calling, Commanded, Stage};
@@ -72,6 +74,7 @@ impl Call {
         let invite = message.clone();
         let stage = Stage::Calling(Box::new(Calling {
             server,
+            wish: Wish::of(&invite),
             invite,
             hunt: Hunt::new(plan),
         }));
@@ -193,6 +196,7 @@ impl Call {
             inviting: None,
             unacked: None,
             ack: Ack::None,
+            late: None,
             branches: self.entropy.next() as u32,
             holds: false,
             bye_due: None,
@@ -244,7 +248,7 @@ fn header_lines(headers: &[(Text, Text)], trace_id: Option<&str>) -> Bytes {
 
 /// How an INVITE is refused that cannot become a call.
 fn refusal_of(invite: &Message, tokens: &TokenKey) -> Option<(u16, Option<String>)> {
-    if let Some(tags) = headers::unsupported(invite, &[]) {
+    if let Some(tags) = headers::unsupported(invite, IMPLEMENTED) {
         return Some((420, Some(tags)));
     }
     if headers::max_forwards(invite).is_none() {

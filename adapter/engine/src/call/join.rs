@@ -225,7 +225,7 @@ impl Call {
         let branch = self.branch(at);
         let client = self.client();
         let method = Method::Invite;
-        let Some(mut out) = self.in_dialog(at, method.as_str(), &branch) else {
+        let Some(mut out) = self.in_dialog(at, None, method.as_str(), &branch) else {
             return;
         };
         let bytes = match offer.is_empty() {

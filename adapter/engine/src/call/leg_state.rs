@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bus_schema::{Actor, LegState, Text};
 use bytes::Bytes;
-use sip::{ClientId, Dialog, Resend2xx};
+use sip::{ClientId, Dialog, Message, Resend2xx};
 
 use super::compose::Reasons;
+use super::reliable::Late;
 use crate::hop::{Hop, Target};
 use crate::token::LegId;
 
@@ -25,6 +26,8 @@ pub(super) struct Leg {
     /// A 2xx of ours that has no ACK yet.
     pub(super) unacked: Option<Box<Unacked>>,
     pub(super) ack: Ack,
+    /// A reliable provisional response of ours without PRACK.
+    pub(super) late: Option<Box<Late>>,
     /// What numbers the branches, so that they differ across restarts too.
     pub(super) branches: u32,
     /// Whether the party has put us on hold.
@@ -63,6 +66,8 @@ pub(super) struct Inviting {
     pub(super) over_at: Option<u64>,
     /// Timer C (RFC 3261 16.6 step 11), or None once given up.
     pub(super) timer_c: Option<Duration>,
+    /// The answer, while it has to wait for a PRACK of the caller.
+    pub(super) held: Option<Box<Message>>,
 }
 
 /// A 2xx of ours that is sent again until its ACK comes (RFC 3261 13.3.1.4).

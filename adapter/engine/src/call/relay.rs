@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bus_schema::{Cause, EventName, Reason};
 use bytes::Bytes;
+use sip::offer::{Carrier, OfferAnswer, Side};
 use sip::sdp::Sdp;
-use sip::{ClientId, Failure, Message, Method, Name, Now, ServerId, reply};
+use sip::{Builder, ClientId, Failure, Message, Method, Name, Now, ServerId, reply};
 
-use super::compose::{self, phrase};
+use super::compose::{self, IMPLEMENTED, phrase};
 use super::leg_state::{Ack, Owed};
-use super::{Call, Stage};
+use super::{Call, Stage, reliable};
 use crate::headers::{self, Body};
 use crate::leg::Output;
 use crate::token::LegId;
@@ -25,6 +26,8 @@ pub(super) struct Relay {
     /// The request as it came, for the response.
     request: Message,
     to: LegId,
+    /// The early dialog it passes in, before the answer.
+    early: Option<usize>,
     client: ClientId,
     branch: Box<str>,
     /// What was sent on, for a CANCEL; empty unless it is an INVITE.
@@ -44,6 +47,19 @@ impl Relay {
 
     fn is_invite(&self) -> bool {
         self.request.method() == Some(Method::Invite)
+    }
+
+    /// What it is to offer and answer in an early dialog, and whose.
+    fn carries(&self) -> Option<(Side, Carrier)> {
+        let side = match self.from {
+            LegId::CALLER => Side::Remote,
+            _ => Side::Local,
+        };
+        match self.request.method() {
+            Some(Method::Prack) => Some((side, Carrier::Prack)),
+            Some(Method::Update) => Some((side, Carrier::Update)),
+            _ => None,
+        }
     }
 
     /// Whether it may change the session.
@@ -66,24 +82,23 @@ impl Call {
         let Some(dialog) = &mut self.legs[at].dialog else {
             return match self.stage {
                 Stage::Over | Stage::Ended => self.refuse(leg, id, &message, 481, None),
-                _ => self.early_request(now, at, id, &message),
+                _ => self.early_request(now, at, id, message),
             };
         };
         let order = dialog.receive(&message);
         if let Err(fault) = order {
             return self.refuse(leg, id, &message, fault.status, None);
         }
-        if let Some(tags) = headers::unsupported(&message, &[]) {
+        if let Some(tags) = headers::unsupported(&message, IMPLEMENTED) {
             return self.refuse(leg, id, &message, 420, Some((Name::Unsupported, &tags)));
         }
         match (method, &self.stage) {
             (Method::Bye, _) => self.bye_received(now, at, id, &message),
             (_, Stage::Over | Stage::Ended) => self.refuse(leg, id, &message, 481, None),
             // The transaction layer keeps INVITE, ACK and CANCEL apart; these two have no meaning
-            // here, and reliable provisional responses are never asked for.
-            (Method::Ack | Method::Cancel | Method::Prack, _) => {
-                self.refuse(leg, id, &message, 481, None);
-            }
+            // here.
+            (Method::Ack | Method::Cancel, _) => self.refuse(leg, id, &message, 481, None),
+            (Method::Prack, _) => self.late_prack(now, at, id, message),
             (Method::Register | Method::Publish, _) => self.refuse(leg, id, &message, 405, None),
             (_, Stage::Second(_) | Stage::Joining(_)) => self.lonely_request(now, at, id, &message),
             (_, Stage::Calling(_) | Stage::First(_) | Stage::Up) => {
@@ -128,6 +143,25 @@ impl Call {
             let later = (status == 500).then_some((Name::RetryAfter, "3"));
             return self.refuse(from, id, &message, status, later);
         }
+        self.relay_to(now, from, other, None, id, message, |_| {});
+    }
+
+    /// Asks leg `other` what leg `from` has asked, in an early dialog or the one that is answered;
+    /// with the lines of `extra`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a request, its way, and what it gets on it"
+    )]
+    pub(super) fn relay_to(
+        &mut self,
+        now: Now,
+        from: LegId,
+        other: usize,
+        early: Option<usize>,
+        id: ServerId,
+        message: Message,
+        extra: impl FnOnce(&mut Builder),
+    ) {
         if headers::max_forwards(&message).is_none() {
             return self.refuse(from, id, &message, 483, None);
         }
@@ -143,10 +177,12 @@ impl Call {
         }
         let branch = self.branch(other);
         let client = self.client();
+        let method = message.method().unwrap_or(Method::Extension);
         let text = message.method_text();
-        let Some(mut out) = self.in_dialog(other, text, &branch) else {
+        let Some(mut out) = self.in_dialog(other, early, text, &branch) else {
             return self.refuse(from, id, &message, 481, None);
         };
+        extra(&mut out);
         headers::copy(&mut out, &message, self.trust(other), Body::Kept);
         let bytes = out.body(None, message.body());
         let is_invite = method == Method::Invite;
@@ -154,6 +190,7 @@ impl Call {
             from,
             server: id,
             to,
+            early,
             client,
             branch: branch.clone(),
             bytes: if is_invite {
@@ -212,8 +249,12 @@ impl Call {
             if relay.lost.is_some() {
                 self.cancel_relayed(number);
             } else if is_invite && status > 100 {
-                self.relays[number].timer_c = Some(timer_c);
-                self.pass_response(now, number, status, message);
+                relay.timer_c = Some(timer_c);
+                // RFC 3262 3: who requires 100rel is told nothing unreliably. Inside a call nothing
+                // depends on it.
+                if !relay.request.lists(Name::Require, reliable::TAG) {
+                    self.pass_response(now, number, status, message);
+                }
             }
             return;
         }
@@ -223,6 +264,10 @@ impl Call {
         } else {
             self.pass_response(now, number, status, message);
             let relay = self.relays.remove(number);
+            if relay.early.is_some() {
+                // The INVITE that made the early dialog is still there to say how that ends.
+                return self.early_relay_failed(&relay);
+            }
             // RFC 3261 12.2.1.2 with RFC 5057 5.1: these end the dialog, unless what is unknown is
             // a subscription.
             let ends = matches!(status, 408 | 481) && ends_dialog(relay.request.method());
@@ -243,9 +288,13 @@ impl Call {
         };
         let is_invite = self.relays[number].is_invite();
         let refreshes = is_invite || self.relays[number].request.method() == Some(Method::Update);
-        if refreshes && let Some(dialog) = &mut self.legs[to].dialog {
+        let early = self.relays[number].early;
+        if refreshes && let Some(dialog) = self.dialog(to, early) {
             // A Contact that cannot be read leaves the target as it was.
             let _unreadable = dialog.refresh(message);
+        }
+        if early.is_some() {
+            return self.early_relay_succeeded(number, message);
         }
         if is_invite {
             let relay = &self.relays[number];
@@ -262,6 +311,51 @@ impl Call {
         self.persist_changes();
         if refreshes {
             self.renegotiated(now, from, to, &relay.request, message);
+        }
+    }
+
+    fn early_relay_succeeded(&mut self, number: usize, message: &Message) {
+        self.pass_response(
+            Now::default(),
+            number,
+            message.status().unwrap_or(200),
+            message,
+        );
+        let relay = self.relays.remove(number);
+        let sdp = !message.body().is_empty();
+        if let (Some(offers), Some((side, carrier))) = (self.early_offers(&relay), relay.carries())
+        {
+            let carrier = match carrier {
+                Carrier::Prack => Carrier::PrackSuccess,
+                _ => Carrier::UpdateSuccess,
+            };
+            // An answer is never refused.
+            let _meaning = offers.apply(side.other(), carrier, sdp);
+        }
+    }
+
+    fn early_relay_failed(&mut self, relay: &Relay) {
+        if let (Some(offers), Some((side, carrier))) = (self.early_offers(relay), relay.carries()) {
+            offers.fail(side, carrier);
+        }
+    }
+
+    fn early_offers(&mut self, relay: &Relay) -> Option<&mut OfferAnswer> {
+        self.hunt()?.early.get_mut(relay.early?)?.offers()
+    }
+
+    /// Leg `leg` has gone before the answer: what it was asked has none.
+    pub(super) fn drop_relays_of(&mut self, leg: LegId) {
+        if self.relays.is_empty() {
+            return;
+        }
+        let (gone, rest) = core::mem::take(&mut self.relays)
+            .into_iter()
+            .partition(|relay| relay.to == leg || relay.from == leg);
+        self.relays = rest;
+        let gone: Vec<Relay> = gone;
+        for relay in gone.iter().filter(|relay| relay.to == leg) {
+            self.refuse(relay.from, relay.server, &relay.request, 481, None);
         }
     }
 
@@ -299,6 +393,9 @@ impl Call {
         // RFC 4320 4.2: a 408 to anything but INVITE comes too late to be of use.
         if status != 408 || relay.is_invite() {
             self.refuse(relay.from, relay.server, &relay.request, status, None);
+        }
+        if relay.early.is_some() {
+            return self.early_relay_failed(&relay);
         }
         let Some(party) = party else { return };
         let cause = match why {

@@ -21,6 +21,7 @@ impl Call {
                 self.relay_timer_c(now, number);
             }
         }
+        self.resend_reliable(now);
         self.retry_join(now);
         if now.mono >= self.deadline {
             self.deadline_passed(now);

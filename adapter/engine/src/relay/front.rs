@@ -7,7 +7,7 @@ use crate::headers;
 
 /// The methods there is something to be had for, in dialogs or outside.
 pub const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, REFER, NOTIFY";
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK, REFER, NOTIFY";
 
 /// The bodies we understand ourselves; any other passes through.
 const ACCEPT: &str = "application/sdp, text/plain";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bus_schema::{CallCommand, CallVerb, Hangup};
 use engine::{Hop, Input, LegEvent, LegId, NextHop, Target};
 use proptest::prelude::*;
-use sip::{Failure, ServerId};
+use sip::{Failure, Name, ServerId};
 
 use crate::scene::*;
 
@@ -16,6 +16,11 @@ enum Step {
         method: &'static str,
         status: u16,
         tag: &'static str,
+        extra: &'static str,
+        body: &'static str,
+    },
+    /// The caller acknowledges what it heard last, if that was said reliably.
+    Prack {
         body: &'static str,
     },
     Fail {
@@ -70,7 +75,9 @@ fn body() -> impl Strategy<Value = &'static str> {
 
 fn step() -> impl Strategy<Value = Step> {
     let leg = 0u16..4;
-    let ours = prop::sample::select(vec!["INVITE", "INVITE", "INVITE", "UPDATE", "INFO", "BYE"]);
+    let ours = prop::sample::select(vec![
+        "INVITE", "INVITE", "INVITE", "UPDATE", "INFO", "BYE", "PRACK",
+    ]);
     let theirs = prop::sample::select(vec![
         "INVITE", "INVITE", "UPDATE", "INFO", "BYE", "PRACK", "OPTIONS", "REFER", "FOO", "PUBLISH",
     ]);
@@ -79,6 +86,13 @@ fn step() -> impl Strategy<Value = Step> {
         503, 603,
     ]);
     let tag = prop::sample::select(vec!["x", "x", "x", "y"]);
+    let rel = prop::sample::select(vec![
+        "",
+        "",
+        "Require: 100rel\r\nRSeq: 1\r\n",
+        "Require: 100rel\r\nRSeq: 2\r\n",
+        "Require: 100rel\r\nRSeq: 3\r\n",
+    ]);
     let extra = prop::sample::select(vec![
         "",
         "",
@@ -92,9 +106,12 @@ fn step() -> impl Strategy<Value = Step> {
         Failure::NoRoom,
     ]);
     prop_oneof![
-        8 => (leg.clone(), ours.clone(), status, tag, body()).prop_map(
-            |(leg, method, status, tag, body)| Step::Answer { leg, method, status, tag, body }
+        8 => (leg.clone(), ours.clone(), status, tag, rel, body()).prop_map(
+            |(leg, method, status, tag, extra, body)| {
+                Step::Answer { leg, method, status, tag, extra, body }
+            }
         ),
+        2 => body().prop_map(|body| Step::Prack { body }),
         1 => (leg.clone(), ours, why).prop_map(
             |(leg, method, why)| Step::Fail { leg, method, why }
         ),
@@ -141,17 +158,28 @@ fn play(scene: &mut Scene, step: Step) {
             method,
             status,
             tag,
+            extra,
             body,
         } => {
             let leg = LegId(leg);
             if scene.has_request(leg, method) {
-                scene.answer(
+                let is_reliable = method == "INVITE" && (101..200).contains(&status);
+                scene.answer_with(
                     leg,
                     method,
                     status,
                     if status == 100 { "" } else { tag },
+                    if is_reliable { extra } else { "" },
                     body,
                 );
+            }
+        }
+        Step::Prack { body } => {
+            let rseq = scene.sent.get(&A).and_then(|sent| sent.text(Name::RSeq));
+            if let Some(rseq) = rseq {
+                let rack = format!("RAck: {rseq} 1 INVITE\r\n");
+                scene.enter_early();
+                scene.request(A, "PRACK", &rack, body);
             }
         }
         Step::Fail { leg, method, why } => {
@@ -213,10 +241,14 @@ proptest! {
 
     #[test]
     fn a_callers_call_ends(
-        plan in plan(), late: bool, script in prop::collection::vec(step(), 0..40),
+        plan in plan(),
+        late: bool,
+        wish in 0..3usize,
+        script in prop::collection::vec(step(), 0..40),
     ) {
         let body = if late { "" } else { OFFER };
-        ends(Scene::inbound_with(plan, invite("", body)), script);
+        let wish = ["", "Supported: 100rel\r\n", "Require: 100rel\r\n"][wish];
+        ends(Scene::inbound_with(plan, invite(wish, body)), script);
     }
 
     #[test]

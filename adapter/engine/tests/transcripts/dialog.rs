@@ -188,7 +188,7 @@ fn requests_pass_with_their_answers() {
 #[test]
 fn what_we_do_not_implement_is_refused() {
     let mut scene = answered();
-    scene.request(A, "INVITE", "Require: timer, 100rel\r\n", OFFER);
+    scene.request(A, "INVITE", "Require: foo, 100rel\r\n", OFFER);
     scene.request(A, "PRACK", "", "");
     scene.request(A, "PUBLISH", "", "");
     assert_snapshot!(scene.told(), @r"
@@ -203,12 +203,12 @@ fn what_we_do_not_implement_is_refused() {
 fn an_invite_that_requires_what_we_do_not_implement() {
     let mut scene = Scene::inbound_with(
         vec![vec![target(2)]],
-        invite("Require: 100rel\r\nProxy-Require: foo\r\n", OFFER),
+        invite("Require: precondition\r\nProxy-Require: foo\r\n", OFFER),
     );
     scene.assert_ended();
     assert_eq!(
         scene.sent[&A].text(sip::Name::Unsupported),
-        Some("100rel, foo")
+        Some("precondition, foo")
     );
     assert_snapshot!(scene.told(), @r"
     a: open
@@ -518,7 +518,8 @@ fn what_passes_and_what_does_not() {
     Call-ID: TOKEN
     CSeq: 1 INVITE
     Contact: <sip:TOKEN@192.0.2.100:5060>
-    Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, REFER, NOTIFY
+    Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY, SUBSCRIBE
+    Supported: 100rel
     X-Custom: kept
     Subject: hi
     Content-Type: application/sdp

@@ -15,5 +15,7 @@ mod fault;
 mod forks;
 mod originate;
 mod originate_web;
+mod reliable;
 mod restart;
 mod scene;
+mod words;

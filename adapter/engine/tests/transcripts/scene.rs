@@ -15,6 +15,8 @@ use engine::{
 };
 use sip::{ClientId, Failure, Limits, Message, Now, ServerId, reply};
 
+use crate::words::{check_events, describe, summary};
+
 pub(crate) const A: LegId = LegId(0);
 pub(crate) const B: LegId = LegId(1);
 pub(crate) const C: LegId = LegId(2);
@@ -55,6 +57,8 @@ struct Peer {
     from: String,
     to: String,
     seq: u32,
+    /// Of its last INVITE: its ACK has that number.
+    invite: u32,
 }
 
 pub(crate) fn message(text: &str) -> Message {
@@ -208,6 +212,7 @@ impl Scene {
             from: "\"Alice\" <sip:alice@example.test>;tag=alice".into(),
             to: EARLY.into(),
             seq: 1,
+            invite: 1,
         };
         self.peers.insert(A, peer);
         self
@@ -225,9 +230,16 @@ impl Scene {
 
     /// The peer of `leg` acknowledges our 2xx to its request number `seq`.
     pub(crate) fn ack_seq(&mut self, leg: LegId, seq: u32) {
-        let now = std::mem::replace(&mut self.peers.get_mut(&leg).unwrap().seq, seq);
+        let peer = self.peers.get_mut(&leg).unwrap();
+        let now = std::mem::replace(&mut peer.invite, seq);
         self.ack(leg, "");
-        self.set_seq(leg, now);
+        self.peers.get_mut(&leg).unwrap().invite = now;
+    }
+
+    /// The caller knows us by the early dialog of what it heard last.
+    pub(crate) fn enter_early(&mut self) {
+        let to = self.sent[&A].text(sip::Name::To).unwrap().to_owned();
+        self.peers.get_mut(&A).unwrap().to = to;
     }
 
     /// Whether we have sent such a request on a leg.
@@ -317,6 +329,19 @@ impl Scene {
 
     /// A response of the peer of `leg` to our last request of this method.
     pub(crate) fn answer(&mut self, leg: LegId, method: &str, status: u16, tag: &str, body: &str) {
+        self.answer_with(leg, method, status, tag, "", body);
+    }
+
+    /// The same with more lines.
+    pub(crate) fn answer_with(
+        &mut self,
+        leg: LegId,
+        method: &str,
+        status: u16,
+        tag: &str,
+        extra: &str,
+        body: &str,
+    ) {
         let (id, request) = self
             .requests
             .get(&(leg, method.to_owned()))
@@ -326,12 +351,19 @@ impl Scene {
         if method == "INVITE" || method == "UPDATE" {
             out.line("Contact", format_args!("<sip:{leg:?}@192.0.2.77>"));
         }
+        out.raw(extra.as_bytes());
         let bytes = match body {
             "" => out.end(),
             body => out.body(Some(b"application/sdp"), body.as_bytes()),
         };
         let message = parse(&bytes);
-        if method == "INVITE" && (200..300).contains(&status) {
+        let is_early = extra.contains("RSeq");
+        // It goes on counting in a dialog that it has.
+        let is_known = self.peers.get(&leg).is_some_and(|peer| {
+            peer.call_id == request.call_id().unwrap()
+                && message.text(sip::Name::To) == Some(&*peer.from)
+        });
+        if method == "INVITE" && ((200..300).contains(&status) || is_early) && !is_known {
             self.peers.insert(
                 leg,
                 Peer {
@@ -339,6 +371,7 @@ impl Scene {
                     from: message.text(sip::Name::To).unwrap().into(),
                     to: message.text(sip::Name::From).unwrap().into(),
                     seq: 100,
+                    invite: 100,
                 },
             );
         }
@@ -374,11 +407,15 @@ impl Scene {
         if method != "ACK" && method != "CANCEL" {
             peer.seq += 1;
         }
+        if method == "INVITE" {
+            peer.invite = peer.seq;
+        }
+        let seq = match method {
+            "ACK" => peer.invite,
+            _ => peer.seq,
+        };
         let Peer {
-            call_id,
-            from,
-            to,
-            seq,
+            call_id, from, to, ..
         } = peer;
         message(&format!(
             "{method} sip:x@192.0.2.100 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKr{seq}\r\n\
@@ -527,65 +564,4 @@ impl Scene {
         assert_eq!(self.call.poll_timeout(), None);
         check_events(&self.events);
     }
-}
-
-/// Contiguous `seq`, one terminal event, and it is the last one.
-pub(crate) fn check_events(events: &[CallEvent]) {
-    for (event, expected) in events.iter().zip(1..) {
-        assert_eq!(event.stamp.position.seq, expected, "{}", describe(event));
-    }
-    let ended = events
-        .iter()
-        .filter(|event| event.data.call.state.is_terminal())
-        .count();
-    assert_eq!(ended, 1);
-    assert_eq!(events.last().unwrap().name.as_str(), "call.ended");
-}
-
-fn describe(event: &CallEvent) -> String {
-    let cause = &event.data.cause;
-    let mut line = format!("* {}", event.name);
-    if let Some(leg) = event.leg {
-        write!(line, " {leg}").unwrap();
-    }
-    write!(
-        line,
-        " {} by {} {}",
-        event.data.call.state, cause.actor, cause.reason
-    )
-    .unwrap();
-    if let Some(status) = cause.sip_status {
-        write!(line, " {status}").unwrap();
-    }
-    if let Some(timer) = &cause.timer {
-        write!(line, " timer {timer}").unwrap();
-    }
-    line
-}
-
-fn summary(message: &Message) -> String {
-    let mut line = match message.status() {
-        Some(status) => format!("{status} {}", message.cseq().unwrap().text),
-        None => message.method_text().to_owned(),
-    };
-    match message.body() {
-        b"" => {}
-        body if body == OFFER.as_bytes() => line.push_str(" offer"),
-        body if body == ANSWER.as_bytes() => line.push_str(" answer"),
-        body if body.windows(10).any(|w| w == b"a=inactive") => line.push_str(" inactive"),
-        body if body.windows(14).any(|w| w == b"a=setup:active") => {
-            line.push_str(" blank, DTLS client");
-        }
-        body if body.windows(15).any(|w| w == b"a=setup:passive") => {
-            line.push_str(" blank, DTLS server");
-        }
-        body if body.windows(10).any(|w| w == b"a=sendonly") => line.push_str(" sendonly"),
-        body => {
-            write!(line, " {} bytes", body.len()).unwrap();
-        }
-    }
-    if let Some(reason) = message.text(sip::Name::Reason) {
-        write!(line, " ({reason})").unwrap();
-    }
-    line
 }
