@@ -148,6 +148,9 @@ pub(crate) fn timeouts(config: &Config) -> Timeouts {
     Timeouts {
         ring: Limits::ms(config.limits.ring_ms),
         call: Limits::ms(config.limits.call_ms),
+        session: (config.calls.session_expires_s > 0)
+            .then(|| Duration::from_secs(config.calls.session_expires_s.into())),
+        session_min: Duration::from_secs(config.calls.session_min_s.into()),
         ..Timeouts::default()
     }
 }

@@ -7,6 +7,7 @@
 //! Pure: files are read while loading and never again; nothing here opens a socket.
 
 mod bus;
+mod calls;
 mod diagnostic;
 mod domain;
 mod htdigest;
@@ -27,6 +28,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use bus::{Bus, BusUrl, Encoding, Events, Login};
+pub use calls::Calls;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use domain::{Auth, Domain};
 pub use limits::Limits;
@@ -63,6 +65,8 @@ pub struct Config {
     pub users: Users,
     /// Where requests go that are not for a registered user.
     pub routes: Vec<Route>,
+    /// What is agreed with the parties of a call.
+    pub calls: Calls,
     /// Media, not acted on yet.
     pub media: Media,
     /// Every bound.
@@ -98,6 +102,7 @@ impl Default for Config {
             domains: vec![Self::demo_domain()],
             users: Users::default(),
             routes: Vec::new(),
+            calls: Calls::default(),
             media: Media::default(),
             limits: Limits::default(),
         }

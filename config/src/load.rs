@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::bus::{Bus, BusUrl};
+use crate::calls::Calls;
 use crate::diagnostic::Diagnostics;
 use crate::domain::{Auth, Domain};
 use crate::limits::Limits;
@@ -73,8 +74,8 @@ struct Document<'p> {
     table: &'p DeTable<'p>,
 }
 
-const TABLES: [&str; 8] = [
-    "node", "bus", "cluster", "tls", "http", "log", "media", "limits",
+const TABLES: [&str; 9] = [
+    "node", "bus", "cluster", "tls", "http", "log", "calls", "media", "limits",
 ];
 const LISTS: [&str; 5] = ["listen", "domain", "user", "trunk", "route"];
 
@@ -100,6 +101,7 @@ impl<'p> Document<'p> {
             domains,
             users,
             routes: self.routes(),
+            calls: self.table("calls", Calls::read),
             media: self.table("media", Media::read),
             limits: self.table("limits", Limits::read),
             http,

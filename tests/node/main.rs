@@ -26,5 +26,6 @@ mod register;
 mod reliable;
 mod restart;
 mod secrets;
+mod session;
 mod stage;
 mod wire;

@@ -32,6 +32,7 @@ mod placeholder;
 mod record;
 mod relay;
 mod reliable;
+mod session;
 mod setup;
 mod story;
 mod timers;
@@ -215,6 +216,8 @@ impl Call {
             .position(|relay| relay.is(at_id(self, at), id))
         {
             self.relay_response(now, relay, &message);
+        } else if self.is_refreshing(at, id) {
+            self.refresh_response(now, at, &message);
         } else if self.is_join(at, id) {
             self.join_response(now, at, &message);
         } else {
@@ -232,6 +235,8 @@ impl Call {
             .position(|relay| relay.is(at_id(self, at), id))
         {
             self.relay_failed(now, relay, why);
+        } else if self.is_refreshing(at, id) {
+            self.refresh_failed(now, at, why);
         } else if self.is_join(at, id) {
             self.join_failed(now, None);
         }

@@ -26,6 +26,7 @@ impl Call {
         let had_offer = leg.inviting.take().is_some_and(|inviting| inviting.offered);
         leg.answered(now);
         let winner = leg.id;
+        self.session_granted(now, at, message);
         let losers = self.lose_all(now, &Bytes::from_static(COMPLETED_ELSEWHERE));
         match self.stage {
             Stage::Calling(_) => {
@@ -87,6 +88,9 @@ impl Call {
         caller.answered(now);
         let mut out = reply(invite, 200, "OK", Some(&tag));
         self.dialog_lines(0, invite, &mut out);
+        self.grant_session(now, 0, invite, &mut out);
+        self.told_session(callee, invite);
+        self.told_session(0, message);
         let bytes = match legacy.answer.filter(|_| message.body().is_empty()) {
             Some(earlier) => {
                 headers::copy(&mut out, message, self.trust(0), Body::Replaced);
@@ -140,6 +144,7 @@ impl Call {
         }
         let peer = unacked.peer.and_then(|peer| self.leg(peer));
         if let Some(peer) = peer {
+            self.told_session(peer, message);
             self.pass_ack(peer, message);
         }
         // The call may now last for hours: nothing of its making is kept.

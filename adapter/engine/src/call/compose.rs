@@ -7,9 +7,9 @@ use bytes::Bytes;
 use sip::{Builder, Dialog, Half, Limits, Message, Method, Name, reply};
 
 use super::hunt::Hunt;
-use super::leg_state::Leg;
+use super::leg_state::{Inviting, Leg};
 use super::reliable::{self, Wish};
-use super::{Call, Home, Stage};
+use super::{Call, Home, Stage, session};
 use crate::headers::{self, Body, Trust};
 use crate::hop::{Hop, Listener, Transport};
 use crate::token::{BRANCH_COOKIE, LegId, TOKEN_LEN, Token, TokenText};
@@ -19,7 +19,13 @@ const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY, SUBSCRIBE";
 
 /// The option tags that a party may require.
-pub(super) const IMPLEMENTED: &[&str] = &[reliable::TAG];
+pub(super) const IMPLEMENTED: &[&str] = &[reliable::TAG, session::TAG];
+
+/// What we can do on any leg, whatever the other one can.
+const SUPPORTED: &[u8] = b"timer";
+
+/// The same where the caller takes reliable provisional responses.
+const SUPPORTED_RELIABLE: &[u8] = b"timer, 100rel";
 
 /// RFC 3261 8.1.1.6, for what begins here.
 const MAX_FORWARDS: u8 = 70;
@@ -79,6 +85,7 @@ pub(super) fn phrase(status: u16) -> &'static str {
         410 => "Gone",
         420 => "Bad Extension",
         421 => "Extension Required",
+        422 => "Session Interval Too Small",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",
@@ -273,6 +280,7 @@ impl Call {
         ) {
             self.put_contact(&self.legs[at], &mut out);
             out.bytes(Name::Allow, ALLOW.as_bytes());
+            out.bytes(Name::Supported, SUPPORTED);
         }
         Some(out)
     }
@@ -336,14 +344,11 @@ impl Call {
                 },
             )
             .bytes(Name::CallId, token.as_str().as_bytes())
-            .bytes(Name::CSeq, b"1 INVITE");
+            .line(Name::CSeq, format_args!("{} INVITE", inviting.seq));
         self.put_contact(leg, &mut out);
-        out.bytes(Name::Allow, ALLOW.as_bytes());
+        put_extensions(&mut out, inviting, face);
         let bytes = match face {
             Face::Passed(message) => {
-                if Wish::of(message) != Wish::None {
-                    out.bytes(Name::Supported, reliable::TAG.as_bytes());
-                }
                 headers::copy(&mut out, message, self.trust(at), Body::Kept);
                 out.body(None, message.body())
             }
@@ -355,7 +360,7 @@ impl Call {
                 }
             }
         };
-        let half = half_of(token, &inviting.target.uri, from, to);
+        let half = half_of(token, inviting, from, to);
         Some((bytes, half))
     }
 
@@ -417,20 +422,34 @@ impl Call {
         out.copy_all(request, Name::RecordRoute);
         self.put_contact(&self.legs[at], out);
         out.bytes(Name::Allow, ALLOW.as_bytes());
+        out.bytes(Name::Supported, SUPPORTED);
+    }
+}
+
+/// What an INVITE of ours says of methods and extensions.
+fn put_extensions(out: &mut Builder, inviting: &Inviting, face: &Face<'_>) {
+    out.bytes(Name::Allow, ALLOW.as_bytes());
+    let supported = match face {
+        Face::Passed(message) if Wish::of(message) != Wish::None => SUPPORTED_RELIABLE,
+        Face::Passed(_) | Face::Ours { .. } => SUPPORTED,
+    };
+    out.bytes(Name::Supported, supported);
+    if let Some(session) = inviting.session {
+        session.put(out);
     }
 }
 
 /// Our half of the dialogs that an INVITE may make.
-fn half_of(token: TokenText, target: &str, from: &str, to: &str) -> Dialog {
+fn half_of(token: TokenText, inviting: &Inviting, from: &str, to: &str) -> Dialog {
     Dialog::half(&Half {
         call_id: token.as_str(),
         local: from.as_bytes(),
         local_tag: token.as_str(),
         remote: to.as_bytes(),
-        target,
+        target: &inviting.target.uri,
         // Record-Route of the answer takes their place (RFC 3261 12.1.2).
         routes: &[],
-        seq: 1,
+        seq: inviting.seq,
     })
 }
 

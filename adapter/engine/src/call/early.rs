@@ -64,7 +64,7 @@ impl Call {
         hearing: Hearing,
     ) {
         let theirs = match hearing {
-            Hearing::Reliable(rseq) => Some(rseq),
+            Hearing::Reliable(rack) => Some(rack),
             Hearing::Unreliable | Hearing::Nothing => None,
         };
         // RFC 6228: 199 is for callers that asked for it, and we do not say that they did.
@@ -79,8 +79,8 @@ impl Call {
         if is_shown && self.is_to_be_reliable(hearing) {
             return self.say_reliably(now, number, message, theirs);
         }
-        if let Some(rseq) = theirs {
-            self.acknowledge_alone(at, number, rseq, message);
+        if let Some(rack) = theirs {
+            self.acknowledge_alone(at, number, rack, message);
         }
         let tag = self.tag_of_early(number);
         let Stage::Calling(calling) = &self.stage else {

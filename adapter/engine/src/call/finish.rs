@@ -38,6 +38,7 @@ impl Call {
         self.story.ended_at = Some(Timestamp(now.unix_ms));
         for leg in &mut self.legs {
             leg.state = LegState::Terminated;
+            leg.timer = None;
         }
         self.stage = Stage::Over;
         self.deadline = now.mono + OVER;

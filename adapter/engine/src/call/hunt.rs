@@ -194,6 +194,11 @@ impl Call {
                 _ => false,
             },
             target,
+            seq: 1,
+            session: match &self.stage {
+                Stage::Calling(calling) => self.session_asked(Some(&calling.invite)),
+                _ => self.session_asked(None),
+            },
             spare: Vec::new(),
             half: None,
             provisional: false,
@@ -329,6 +334,7 @@ impl Call {
             200..300 => self.answered(now, at, &message),
             300.. if is_lost => self.close_as(at, Some(status)),
             503 if has_spare => self.next_hop(now, at),
+            422 if self.ask_longer_session(at, &message) => self.same_hop(now, at),
             300.. => {
                 let cause = self.cause_of(at, status, &message);
                 let message = Some(message);
@@ -372,6 +378,25 @@ impl Call {
                 502,
                 Cause::new(Actor::System, Reason::DestinationOutOfOrder),
             ),
+        }
+    }
+
+    /// The callee of leg `at` wants a longer session (RFC 4028 7.3): whether it is asked again.
+    fn ask_longer_session(&mut self, at: usize, message: &Message) -> bool {
+        let Some(inviting) = &mut self.legs[at].inviting else {
+            return false;
+        };
+        let raised = inviting.session.and_then(|asked| asked.raised(message));
+        if raised.is_some() {
+            inviting.session = raised;
+            inviting.seq += 1;
+        }
+        raised.is_some()
+    }
+
+    fn same_hop(&mut self, now: Now, at: usize) {
+        if let Some(hop) = self.legs[at].hop {
+            self.send_invite(now, at, hop);
         }
     }
 

@@ -17,12 +17,12 @@ use super::leg_state::{Ack, Leg};
 use super::reliable::Wish;
 use super::setup::{Home, Inbound, Origin, Originate, Setup};
 use super::story::{Story, clip};
-use super::{Call, Calling, Commanded, Stage};
+use super::{Call, Calling, Commanded, Stage, session};
 use crate::headers;
 use crate::key::CallKey;
 use crate::leg::Output;
 use crate::route::Plan;
-use crate::token::{LegId, Token, TokenKey};
+use crate::token::{LegId, Token};
 
 impl Call {
     /// A new call; what it wants done first is in [`poll_output`](Self::poll_output).
@@ -70,7 +70,7 @@ impl Call {
             .filter(|_| trusted)
             .map(|value| clip(value).into());
         let uri = story.from.uri.clone();
-        let refusal = refusal_of(&message, &home.tokens);
+        let refusal = refusal_of(&message, &home);
         let invite = message.clone();
         let stage = Stage::Calling(Box::new(Calling {
             server,
@@ -96,7 +96,7 @@ impl Call {
                 call.story.state = CallState::Initiated;
                 call.ring_next_group(now);
             }
-            Some((status, extra)) => call.refuse_invite(now, status, extra.as_deref()),
+            Some((status, extra)) => call.refuse_invite(now, status, extra),
         }
         call.settle();
         call
@@ -197,6 +197,7 @@ impl Call {
             unacked: None,
             ack: Ack::None,
             late: None,
+            timer: None,
             branches: self.entropy.next() as u32,
             holds: false,
             bye_due: None,
@@ -209,13 +210,13 @@ impl Call {
     }
 
     /// Refuses the INVITE of a caller that asks for what we cannot do.
-    fn refuse_invite(&mut self, now: Now, status: u16, unsupported: Option<&str>) {
+    fn refuse_invite(&mut self, now: Now, status: u16, extra: Option<(Name, String)>) {
         let cause = Cause::of_status(Actor::System, status);
-        if let (Some(tags), Stage::Calling(calling)) = (unsupported, &self.stage) {
+        if let (Some((name, value)), Stage::Calling(calling)) = (extra, &self.stage) {
             let token = self.token(LegId::CALLER);
             let words = super::compose::phrase(status);
             let mut out = reply(&calling.invite, status, words, Some(token.as_str()));
-            let bytes = out.line(Name::Unsupported, tags).end();
+            let bytes = out.line(name, value).end();
             let server = calling.server;
             self.respond(LegId::CALLER, server, true, status, bytes);
         } else {
@@ -247,19 +248,22 @@ fn header_lines(headers: &[(Text, Text)], trace_id: Option<&str>) -> Bytes {
 }
 
 /// How an INVITE is refused that cannot become a call.
-fn refusal_of(invite: &Message, tokens: &TokenKey) -> Option<(u16, Option<String>)> {
+fn refusal_of(invite: &Message, home: &Home) -> Option<(u16, Option<(Name, String)>)> {
     if let Some(tags) = headers::unsupported(invite, IMPLEMENTED) {
-        return Some((420, Some(tags)));
+        return Some((420, Some((Name::Unsupported, tags))));
     }
     if headers::max_forwards(invite).is_none() {
         return Some((483, None));
     }
     if let Some(call_id) = invite.call_id()
-        && Token::parse(call_id, tokens).is_some()
+        && Token::parse(call_id, &home.tokens).is_some()
     {
         // It is a leg of ours that came back: with forks, one loop would make thousands of calls
         // before Max-Forwards ends it (RFC 5393).
         return Some((482, None));
+    }
+    if let Some(least) = session::too_small(invite, home.timeouts.session_min) {
+        return Some((422, Some((Name::MinSe, least.to_string()))));
     }
     Dialog::admits(invite)
         .err()

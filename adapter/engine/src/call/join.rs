@@ -228,6 +228,7 @@ impl Call {
         let Some(mut out) = self.in_dialog(at, None, method.as_str(), &branch) else {
             return;
         };
+        self.put_session(at, &mut out);
         let bytes = match offer.is_empty() {
             true => out.end(),
             false => out.body(Some(&content_type), &offer),
@@ -295,6 +296,7 @@ impl Call {
             let _unreadable = dialog.refresh(message);
         }
         let cseq = message.cseq().map_or(0, |cseq| cseq.seq);
+        self.session_granted(now, at, message);
         let Stage::Joining(joining) = &mut self.stage else {
             return;
         };
@@ -358,6 +360,7 @@ impl Call {
         };
         let mut out = reply(message, 200, "OK", None);
         self.dialog_lines(at, message, &mut out);
+        self.grant_session(now, at, message, &mut out);
         let bytes = out.body(Some(b"application/sdp"), &sdp);
         let cseq = message.cseq().map_or(0, |cseq| cseq.seq);
         self.send_answer(now, at, id, cseq, None, bytes);

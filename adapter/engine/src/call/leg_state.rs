@@ -8,6 +8,7 @@ use sip::{ClientId, Dialog, Message, Resend2xx};
 
 use super::compose::Reasons;
 use super::reliable::Late;
+use super::session::{Asked, SessionTimer};
 use crate::hop::{Hop, Target};
 use crate::token::LegId;
 
@@ -28,6 +29,8 @@ pub(super) struct Leg {
     pub(super) ack: Ack,
     /// A reliable provisional response of ours without PRACK.
     pub(super) late: Option<Box<Late>>,
+    /// When the session is over unless it is renewed (RFC 4028).
+    pub(super) timer: Option<Box<SessionTimer>>,
     /// What numbers the branches, so that they differ across restarts too.
     pub(super) branches: u32,
     /// Whether the party has put us on hold.
@@ -55,6 +58,10 @@ pub(super) struct Inviting {
     /// Whether it carried an offer; if not, the 2xx does.
     pub(super) offered: bool,
     pub(super) target: Target,
+    /// Its CSeq number; more than 1 once it was refused for a session too short.
+    pub(super) seq: u32,
+    /// How long a session it asks for.
+    pub(super) session: Option<Asked>,
     /// Where to go on if this hop fails (RFC 3263 4.3), the next one last.
     pub(super) spare: Vec<Hop>,
     /// A CANCEL may go out only after a provisional response (RFC 3261 9.1).
@@ -115,9 +122,7 @@ impl Leg {
             .as_ref()
             .and_then(|unacked| unacked.resend.poll_timeout());
         let timer_c = self.inviting.as_ref().and_then(|inviting| inviting.timer_c);
-        match (resend, timer_c) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let session = self.timer.as_ref().map(|timer| timer.due);
+        [resend, timer_c, session].into_iter().flatten().min()
     }
 }

@@ -10,7 +10,7 @@ use sip::{Builder, ClientId, Failure, Message, Method, Name, Now, ServerId, repl
 
 use super::compose::{self, IMPLEMENTED, phrase};
 use super::leg_state::{Ack, Owed};
-use super::{Call, Stage, reliable};
+use super::{Call, Stage, reliable, session};
 use crate::headers::{self, Body};
 use crate::leg::Output;
 use crate::token::LegId;
@@ -62,6 +62,11 @@ impl Relay {
         }
     }
 
+    /// Whether it may change the session of leg `leg`.
+    pub(super) fn changes(&self, leg: LegId) -> bool {
+        (self.from == leg || self.to == leg) && self.offers()
+    }
+
     /// Whether it may change the session.
     fn offers(&self) -> bool {
         match self.request.method() {
@@ -92,6 +97,13 @@ impl Call {
         if let Some(tags) = headers::unsupported(&message, IMPLEMENTED) {
             return self.refuse(leg, id, &message, 420, Some((Name::Unsupported, &tags)));
         }
+        let is_over = matches!(self.stage, Stage::Over | Stage::Ended);
+        if matches!(method, Method::Invite | Method::Update)
+            && !is_over
+            && self.refuse_small(leg, id, &message)
+        {
+            return;
+        }
         match (method, &self.stage) {
             (Method::Bye, _) => self.bye_received(now, at, id, &message),
             (_, Stage::Over | Stage::Ended) => self.refuse(leg, id, &message, 481, None),
@@ -100,6 +112,9 @@ impl Call {
             (Method::Ack | Method::Cancel, _) => self.refuse(leg, id, &message, 481, None),
             (Method::Prack, _) => self.late_prack(now, at, id, message),
             (Method::Register | Method::Publish, _) => self.refuse(leg, id, &message, 405, None),
+            (Method::Update, _) if session::is_refresh(&message) => {
+                self.refreshed(now, at, id, &message);
+            }
             (_, Stage::Second(_) | Stage::Joining(_)) => self.lonely_request(now, at, id, &message),
             (_, Stage::Calling(_) | Stage::First(_) | Stage::Up) => {
                 self.pass_request(now, at, id, method, message);
@@ -183,6 +198,9 @@ impl Call {
             return self.refuse(from, id, &message, 481, None);
         };
         extra(&mut out);
+        if matches!(method, Method::Invite | Method::Update) {
+            self.put_session(other, &mut out);
+        }
         headers::copy(&mut out, &message, self.trust(other), Body::Kept);
         let bytes = out.body(None, message.body());
         let is_invite = method == Method::Invite;
@@ -294,7 +312,10 @@ impl Call {
             let _unreadable = dialog.refresh(message);
         }
         if early.is_some() {
-            return self.early_relay_succeeded(number, message);
+            return self.early_relay_succeeded(now, number, message);
+        }
+        if refreshes {
+            self.session_granted(now, to, message);
         }
         if is_invite {
             let relay = &self.relays[number];
@@ -314,13 +335,8 @@ impl Call {
         }
     }
 
-    fn early_relay_succeeded(&mut self, number: usize, message: &Message) {
-        self.pass_response(
-            Now::default(),
-            number,
-            message.status().unwrap_or(200),
-            message,
-        );
+    fn early_relay_succeeded(&mut self, now: Now, number: usize, message: &Message) {
+        self.pass_response(now, number, message.status().unwrap_or(200), message);
         let relay = self.relays.remove(number);
         let sdp = !message.body().is_empty();
         if let (Some(offers), Some((side, carrier))) = (self.early_offers(&relay), relay.carries())
@@ -366,15 +382,19 @@ impl Call {
             return;
         };
         let (server, is_invite, to) = (relay.server, relay.is_invite(), relay.to);
+        let cseq = relay.request.cseq().map_or(0, |cseq| cseq.seq);
         let words = String::from_utf8_lossy(message.reason());
         let mut out = reply(&relay.request, status, &words, None);
         if status < 300 && (is_invite || relay.request.method() == Some(Method::Update)) {
             self.dialog_lines(at, &relay.request, &mut out);
+            if status >= 200 && relay.early.is_none() {
+                let request = relay.request.clone();
+                self.grant_session(now, at, &request, &mut out);
+            }
         }
         headers::copy(&mut out, message, self.trust(at), Body::Kept);
         let bytes = out.body(None, message.body());
         if is_invite && (200..300).contains(&status) {
-            let cseq = relay.request.cseq().map_or(0, |cseq| cseq.seq);
             self.send_answer(now, at, server, cseq, Some(to), bytes);
         } else {
             let leg = self.legs[at].id;
@@ -475,6 +495,8 @@ impl Call {
         request: &Message,
         response: &Message,
     ) {
+        self.told_session(to, request);
+        self.told_session(from, response);
         // The offer is in the request, or else in the response.
         let (offerer, offer) = match request.body() {
             [] => (to, response.body()),

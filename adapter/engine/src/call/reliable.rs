@@ -27,6 +27,9 @@ use crate::headers::{self, Body};
 use crate::leg::Output;
 use crate::token::LegId;
 
+/// What a PRACK names: the RSeq of a response and the CSeq number of its INVITE.
+pub(super) type Rack = (u32, u32);
+
 /// The option tag.
 pub(super) const TAG: &str = "100rel";
 
@@ -71,7 +74,7 @@ pub(super) struct Reliable {
     said: u32,
     waiting: Option<Waiting>,
     /// What the callee has said since, oldest first.
-    queue: VecDeque<(Message, Option<u32>)>,
+    queue: VecDeque<(Message, Option<Rack>)>,
     /// The response in which we alone were given an answer: the 2xx may not repeat it.
     answer: Option<Message>,
 }
@@ -81,7 +84,7 @@ pub(super) struct Reliable {
 struct Waiting {
     rseq: u32,
     /// The callee's number for it; none if it did not say it reliably.
-    theirs: Option<u32>,
+    theirs: Option<Rack>,
     resend: Resend1xx,
     has_description: bool,
 }
@@ -90,7 +93,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Late {
     rseq: u32,
-    theirs: Option<u32>,
+    theirs: Option<Rack>,
     cseq: u32,
 }
 
@@ -107,8 +110,8 @@ pub(super) struct Legacy {
 pub(super) enum Hearing {
     /// As said once.
     Unreliable,
-    /// As one that waits for its PRACK, with its RSeq.
-    Reliable(u32),
+    /// As one that waits for its PRACK.
+    Reliable(Rack),
     /// Not at all: a repeat, out of order, or malformed.
     Nothing,
 }
@@ -119,6 +122,9 @@ impl Call {
         if !message.lists(Name::Require, TAG) {
             return Hearing::Unreliable;
         }
+        let Ok(cseq) = message.cseq() else {
+            return Hearing::Nothing;
+        };
         let (Some(rseq), Some(tag)) = (rseq_of(message), message.to_tag()) else {
             return Hearing::Nothing;
         };
@@ -149,7 +155,7 @@ impl Call {
             reliable.callee = Some(dialog);
         }
         reliable.heard = rseq;
-        Hearing::Reliable(rseq)
+        Hearing::Reliable((rseq, cseq.seq))
     }
 
     fn caller_wish(&self) -> Wish {
@@ -201,7 +207,7 @@ impl Call {
         now: Now,
         number: usize,
         message: &Message,
-        theirs: Option<u32>,
+        theirs: Option<Rack>,
     ) {
         let Some(reliable) = self.reliable(number) else {
             return;
@@ -259,7 +265,7 @@ impl Call {
         &mut self,
         at: usize,
         number: usize,
-        rseq: u32,
+        rack: Rack,
         message: &Message,
     ) {
         if let Some(reliable) = self.reliable(number)
@@ -267,16 +273,13 @@ impl Call {
         {
             reliable.answer = Some(message.clone());
         }
-        let Some(cseq) = message.cseq().ok().map(|cseq| cseq.seq) else {
-            return;
-        };
         let branch = self.branch(at);
         let client = self.client();
         let method = Method::Prack;
         let Some(mut out) = self.in_dialog(at, Some(number), method.as_str(), &branch) else {
             return;
         };
-        let bytes = put_rack(&mut out, rseq, cseq).end();
+        let bytes = put_rack(&mut out, rack).end();
         let leg = self.legs[at].id;
         self.push(Output::Request {
             leg,
@@ -317,7 +320,7 @@ impl Call {
         reliable.waiting = None;
         let next = reliable.queue.pop_front();
         match (theirs, self.leg(leg)) {
-            (Some(rseq), Some(at)) => self.pass_prack(now, at, Some(number), id, message, rseq),
+            (Some(rack), Some(at)) => self.pass_prack(now, at, Some(number), id, message, rack),
             _ => self.accept_prack(id, &message),
         }
         if let Some((next, theirs)) = next {
@@ -337,7 +340,7 @@ impl Call {
             return self.refuse(leg, id, &message, 481, None);
         };
         match (late.theirs, self.other(at)) {
-            (Some(rseq), Some(other)) => self.pass_prack(now, other, None, id, message, rseq),
+            (Some(rack), Some(other)) => self.pass_prack(now, other, None, id, message, rack),
             _ => self.accept_prack(id, &message),
         }
     }
@@ -354,12 +357,10 @@ impl Call {
         early: Option<usize>,
         id: ServerId,
         message: Message,
-        rseq: u32,
+        rack: Rack,
     ) {
-        // Ours is number 1 on each leg that we call.
-        let rack = (rseq, 1);
         self.relay_to(now, LegId::CALLER, at, early, id, message, |out| {
-            put_rack(out, rack.0, rack.1);
+            put_rack(out, rack);
         });
     }
 
@@ -511,7 +512,7 @@ pub(super) fn description(message: &Message) -> (Bytes, Bytes) {
     (content_type, message.body_bytes())
 }
 
-fn put_rack(out: &mut Builder, rseq: u32, cseq: u32) -> &mut Builder {
+fn put_rack(out: &mut Builder, (rseq, cseq): Rack) -> &mut Builder {
     out.line(Name::RAck, format_args!("{rseq} {cseq} INVITE"))
 }
 
@@ -520,8 +521,7 @@ fn rseq_of(message: &Message) -> Option<u32> {
     (rseq > 0 && rseq < u32::MAX).then_some(rseq)
 }
 
-/// The RSeq and the CSeq number that a PRACK names.
-fn rack_of(prack: &Message) -> Option<(u32, u32)> {
+fn rack_of(prack: &Message) -> Option<Rack> {
     let mut words = prack.text(Name::RAck)?.split_ascii_whitespace();
     let rack = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     (words.next() == Some("INVITE") && words.next().is_none()).then_some(rack)

@@ -33,6 +33,10 @@ pub struct Timeouts {
     pub timer_c: Duration,
     /// How long an answered call may last.
     pub call: Duration,
+    /// The session timer (RFC 4028) we ask for where nobody does; none if `None`.
+    pub session: Option<Duration>,
+    /// The shortest session timer we grant, 90 s at least.
+    pub session_min: Duration,
 }
 
 impl Default for Timeouts {
@@ -41,6 +45,8 @@ impl Default for Timeouts {
             ring: Duration::from_secs(60),
             timer_c: Duration::from_secs(181),
             call: Duration::from_secs(12 * 3600),
+            session: None,
+            session_min: Duration::from_secs(90),
         }
     }
 }

@@ -34,7 +34,10 @@ impl Call {
     }
 
     fn leg_timer(&mut self, now: Now, at: usize) {
-        self.resend_answer(now, at);
+        self.session_timer(now, at);
+        if at < self.legs.len() {
+            self.resend_answer(now, at);
+        }
         let Some(leg) = self.legs.get_mut(at) else {
             return;
         };

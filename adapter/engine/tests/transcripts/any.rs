@@ -82,8 +82,8 @@ fn step() -> impl Strategy<Value = Step> {
         "INVITE", "INVITE", "UPDATE", "INFO", "BYE", "PRACK", "OPTIONS", "REFER", "FOO", "PUBLISH",
     ]);
     let status = prop::sample::select(vec![
-        100u16, 180, 180, 183, 199, 200, 200, 200, 202, 302, 401, 404, 408, 481, 486, 487, 491,
-        503, 603,
+        100u16, 422, 180, 180, 183, 199, 200, 200, 200, 202, 302, 401, 404, 408, 481, 486, 487,
+        491, 503, 603,
     ]);
     let tag = prop::sample::select(vec!["x", "x", "x", "y"]);
     let rel = prop::sample::select(vec![
@@ -92,6 +92,9 @@ fn step() -> impl Strategy<Value = Step> {
         "Require: 100rel\r\nRSeq: 1\r\n",
         "Require: 100rel\r\nRSeq: 2\r\n",
         "Require: 100rel\r\nRSeq: 3\r\n",
+        "Require: timer\r\nSession-Expires: 90;refresher=uac\r\n",
+        "Session-Expires: 90;refresher=uas\r\nAllow: UPDATE\r\n",
+        "Min-SE: 200\r\n",
     ]);
     let extra = prop::sample::select(vec![
         "",
@@ -99,6 +102,8 @@ fn step() -> impl Strategy<Value = Step> {
         "",
         "Require: 100rel\r\n",
         "Reason: Q.850;cause=17\r\n",
+        "Session-Expires: 100;refresher=uac\r\nSupported: timer\r\n",
+        "Session-Expires: 10\r\nSupported: timer\r\n",
     ]);
     let why = prop::sample::select(vec![
         Failure::Timeout,
@@ -151,6 +156,15 @@ fn plan() -> impl Strategy<Value = Vec<Vec<Target>>> {
     prop::collection::vec(prop::collection::vec(device, 0..3), 0..3)
 }
 
+fn acknowledge(scene: &mut Scene, body: &str) {
+    let rseq = scene.sent.get(&A).and_then(|sent| sent.text(Name::RSeq));
+    if let Some(rseq) = rseq {
+        let rack = format!("RAck: {rseq} 1 INVITE\r\n");
+        scene.enter_early();
+        scene.request(A, "PRACK", &rack, body);
+    }
+}
+
 fn play(scene: &mut Scene, step: Step) {
     match step {
         Step::Answer {
@@ -163,25 +177,25 @@ fn play(scene: &mut Scene, step: Step) {
         } => {
             let leg = LegId(leg);
             if scene.has_request(leg, method) {
-                let is_reliable = method == "INVITE" && (101..200).contains(&status);
+                let fits = match status {
+                    100 => "",
+                    101..200 if method == "INVITE" => "RSeq",
+                    200..300 => "Session",
+                    422 => "Min-SE",
+                    _ => "",
+                };
+                let fits = !fits.is_empty() && extra.contains(fits);
                 scene.answer_with(
                     leg,
                     method,
                     status,
                     if status == 100 { "" } else { tag },
-                    if is_reliable { extra } else { "" },
+                    if fits { extra } else { "" },
                     body,
                 );
             }
         }
-        Step::Prack { body } => {
-            let rseq = scene.sent.get(&A).and_then(|sent| sent.text(Name::RSeq));
-            if let Some(rseq) = rseq {
-                let rack = format!("RAck: {rseq} 1 INVITE\r\n");
-                scene.enter_early();
-                scene.request(A, "PRACK", &rack, body);
-            }
-        }
+        Step::Prack { body } => acknowledge(scene, body),
         Step::Fail { leg, method, why } => {
             if scene.has_request(LegId(leg), method) {
                 scene.fail(LegId(leg), method, why);
@@ -243,11 +257,16 @@ proptest! {
     fn a_callers_call_ends(
         plan in plan(),
         late: bool,
-        wish in 0..3usize,
+        wish in 0..4usize,
         script in prop::collection::vec(step(), 0..40),
     ) {
         let body = if late { "" } else { OFFER };
-        let wish = ["", "Supported: 100rel\r\n", "Require: 100rel\r\n"][wish];
+        let wish = [
+            "",
+            "Supported: 100rel\r\n",
+            "Require: 100rel\r\n",
+            "Session-Expires: 90\r\nAllow: UPDATE\r\n",
+        ][wish];
         ends(Scene::inbound_with(plan, invite(wish, body)), script);
     }
 

@@ -519,7 +519,8 @@ fn what_passes_and_what_does_not() {
     CSeq: 1 INVITE
     Contact: <sip:TOKEN@192.0.2.100:5060>
     Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY, SUBSCRIBE
-    Supported: 100rel
+    Supported: timer, 100rel
+    Session-Expires: 90
     X-Custom: kept
     Subject: hi
     Content-Type: application/sdp

@@ -18,4 +18,5 @@ mod originate_web;
 mod reliable;
 mod restart;
 mod scene;
+mod session;
 mod words;

@@ -193,17 +193,22 @@ impl Scene {
     }
 
     pub(crate) fn originate_with(originate: Originate, second: Vec<Vec<Target>>) -> Self {
-        let mut scene = Self::built(home(), Origin::Originate(Box::new(originate)));
+        Self::originate_at((*home()).clone(), originate, second)
+    }
+
+    pub(crate) fn originate_at(home: Home, originate: Originate, second: Vec<Vec<Target>>) -> Self {
+        let mut scene = Self::built(Arc::new(home), Origin::Originate(Box::new(originate)));
         scene.plan = Plan::Fork { groups: second };
         scene
     }
 
     pub(crate) fn inbound_at(home: Home, plan: Vec<Vec<Target>>) -> Self {
-        Self::built(
-            Arc::new(home),
-            Origin::Inbound(Box::new(inbound(plan, invite("", OFFER)))),
-        )
-        .with_caller()
+        Self::inbound_at_with(home, plan, invite("", OFFER))
+    }
+
+    pub(crate) fn inbound_at_with(home: Home, plan: Vec<Vec<Target>>, message: Message) -> Self {
+        let origin = Origin::Inbound(Box::new(inbound(plan, message)));
+        Self::built(Arc::new(home), origin).with_caller()
     }
 
     fn with_caller(mut self) -> Self {

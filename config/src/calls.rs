@@ -1,0 +1,43 @@
+//! `[calls]`: what is agreed with the parties of a call.
+
+use crate::section::Section;
+
+/// `[calls]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls {
+    /// The session timer (RFC 4028) that is asked for where no party does, in seconds; 0: none.
+    pub session_expires_s: u32,
+    /// The shortest session timer that a party is granted, in seconds; a shorter wish gets 422.
+    pub session_min_s: u32,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            session_expires_s: 0,
+            session_min_s: 90,
+        }
+    }
+}
+
+impl Calls {
+    pub(crate) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let calls = Self {
+            session_expires_s: section
+                .number("session_expires_s", 0..=604_800)
+                .unwrap_or(default.session_expires_s),
+            session_min_s: section
+                .number("session_min_s", 90..=86_400)
+                .unwrap_or(default.session_min_s),
+        };
+        if (1..calls.session_min_s).contains(&calls.session_expires_s) {
+            section.error(
+                "session_expires_s",
+                "is shorter than session_min_s",
+                "write 0 for none, or 90 and more (RFC 4028 4); 1800 is usual",
+            );
+        }
+        calls
+    }
+}
