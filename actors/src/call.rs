@@ -10,7 +10,7 @@ use bus_schema::{
 use bytes::Bytes;
 use engine::{
     CallKey, Caller, Gate, Hop, Inbound, Input, LegEvent, LegId, Origin, Originate, Perform,
-    ReplyToken, Setup, Transport, route::Plan,
+    Replacement, ReplyToken, Setup, Transport, route::Plan,
 };
 use sip::{ClientId, Endpoint, Message, Method, Now, ServerId, endpoint};
 use smallvec::SmallVec;
@@ -41,7 +41,7 @@ struct Stage {
     local: Rc<Local>,
     this: actix::WeakAddr<Call>,
     key: engine::CallKey,
-    /// The transactions of a caller's leg that is yet to be opened.
+    /// The transactions of a caller's or newcomer's leg that is yet to be opened.
     prepared: Option<Prepared>,
     legs: SmallVec<[(LegId, Addr<Dialog>); 2]>,
     replies: Vec<(ReplyToken, Pending)>,
@@ -53,14 +53,21 @@ struct Stage {
     ended: bool,
 }
 
-/// The INVITE that made a call: its transaction, and the names it is known by.
+/// The INVITE that made a call, or a leg of one: its transaction, and the names it is known by.
 pub(crate) struct Prepared {
+    leg: LegId,
     pub(crate) endpoint: Endpoint,
     pub(crate) noted: Noted,
     /// The INVITE and its transaction.
     pub(crate) invite: (ServerId, Message),
     /// The way it came.
     pub(crate) hop: Hop,
+}
+
+/// An INVITE that asks for a party's place, and its transaction.
+pub(crate) struct Newcomer {
+    endpoint: Endpoint,
+    replacement: Replacement,
 }
 
 /// What a call hears.
@@ -80,6 +87,8 @@ pub(crate) enum Heard {
     Resolved(LegId, Vec<Hop>),
     /// The way to a party that is called only now.
     Planned(Plan),
+    /// Somebody wants to take a party's place.
+    Replace(Box<Newcomer>),
     /// Its record was kept, or could not be.
     Persisted { token: u64, kept: bool },
     /// Show yourself in a list.
@@ -102,40 +111,22 @@ impl Call {
         plan: Plan,
     ) {
         let now = local.clock.now();
-        let mut endpoint = Endpoint::new(local.shared.endpoints.clone());
-        let reliable = hop.is_reliable();
-        endpoint.handle(
-            now,
-            endpoint::Input::Received {
-                message: message.clone(),
-                reliable,
-            },
-        );
-        let mut way = hop;
-        let mut server = None;
-        while let Some(output) = endpoint.poll_output() {
-            match output {
-                endpoint::Output::Transmit { bytes, .. } => {
-                    local.send(&mut answer_hop(&message, way), bytes, None);
-                }
-                endpoint::Output::Request { id, .. } => server = Some(id),
-                _ => {}
-            }
-        }
-        let Some(server) = server else { return };
+        let Some((endpoint, server)) = receive(local, now, &message, hop) else {
+            return;
+        };
         let key = CallKey::new(local.own_shard(), now.unix_ms, random_u128());
-        let noted = local.note_invite(&message, key.low());
-        way = hop;
+        let noted = local.note_invite(&message, key.low(), LegId::CALLER);
         let invite = (server, message.clone());
         let inbound = Inbound {
             server,
             message,
-            hop: way,
+            hop,
             aor: caller.aor().cloned(),
             trusted: false,
             plan,
         };
         let prepared = Prepared {
+            leg: LegId::CALLER,
             endpoint,
             noted,
             invite,
@@ -147,6 +138,61 @@ impl Call {
             Origin::Inbound(Box::new(inbound)),
             Some(prepared),
         );
+    }
+
+    /// A caller's INVITE asks for the place of a party of `call`.
+    pub(crate) fn replacing(
+        local: &Rc<Local>,
+        call: &Addr<Self>,
+        message: Message,
+        hop: Hop,
+        caller: &Caller,
+    ) {
+        let now = local.clock.now();
+        if let Some((endpoint, server)) = receive(local, now, &message, hop) {
+            let aor = caller.aor().cloned();
+            call.do_send(Heard::Replace(Box::new(Newcomer {
+                endpoint,
+                replacement: Replacement {
+                    server,
+                    message,
+                    hop,
+                    aor,
+                },
+            })));
+        }
+    }
+
+    fn welcome(&mut self, now: Now, newcomer: Newcomer) {
+        let Newcomer {
+            endpoint,
+            replacement,
+        } = newcomer;
+        let Replacement {
+            server,
+            message,
+            hop,
+            ..
+        } = &replacement;
+        let leg = self.engine.next_leg();
+        let hop = *hop;
+        let prepared = Prepared {
+            leg,
+            endpoint,
+            noted: self.local.note_invite(message, self.stage.key.low(), leg),
+            invite: (*server, message.clone()),
+            hop,
+        };
+        if self.stage.ended || self.stage.prepared.is_some() {
+            // Too late, or one too many: the leg answers for itself.
+            let key = self.stage.key.low();
+            let call = self.stage.this.clone();
+            Dialog::open(&self.local, call, key, leg, hop, Some(prepared)).do_send(Order::Close);
+            return;
+        }
+        self.stage.prepared = Some(prepared);
+        let input = Input::Replace(Box::new(replacement));
+        self.engine.handle(now, input);
     }
 
     /// An agent's command becomes a call.
@@ -260,6 +306,7 @@ impl Call {
             }
             Heard::Resolved(leg, hops) => self.engine.handle(now, Input::Resolved { leg, hops }),
             Heard::Planned(plan) => self.engine.handle(now, Input::Planned { plan }),
+            Heard::Replace(newcomer) => self.welcome(now, *newcomer),
             Heard::Persisted { token, kept } => {
                 // A late word about an earlier record says nothing about this one.
                 if self.stage.awaited == Some(token) {
@@ -332,9 +379,8 @@ impl Call {
 
     fn bury(&mut self) {
         if let Some(prepared) = self.stage.prepared.take() {
-            let hop = prepared.hop;
-            let prepared = Some(prepared);
-            self.stage.begin_leg(LegId::CALLER, hop, prepared);
+            let (leg, hop) = (prepared.leg, prepared.hop);
+            self.stage.begin_leg(leg, hop, Some(prepared));
         }
         for (_, dialog) in std::mem::take(&mut self.stage.legs) {
             dialog.do_send(Order::Close);
@@ -359,6 +405,25 @@ fn recovery(local: &Local, last: Option<&Last>) -> engine::Recovery {
         after: last.map(|last| last.position),
         ended: last.is_some_and(|last| last.ended),
     }
+}
+
+/// Takes an INVITE into a transaction of its own, and answers it with 100.
+fn receive(local: &Local, now: Now, invite: &Message, hop: Hop) -> Option<(Endpoint, ServerId)> {
+    let mut endpoint = Endpoint::new(local.shared.endpoints.clone());
+    let message = invite.clone();
+    let reliable = hop.is_reliable();
+    endpoint.handle(now, endpoint::Input::Received { message, reliable });
+    let mut server = None;
+    while let Some(output) = endpoint.poll_output() {
+        match output {
+            endpoint::Output::Transmit { bytes, .. } => {
+                local.send(&mut answer_hop(invite, hop), bytes, None);
+            }
+            endpoint::Output::Request { id, .. } => server = Some(id),
+            _ => {}
+        }
+    }
+    Some((endpoint, server?))
 }
 
 /// The end of a call that died of a bug of ours.
@@ -427,7 +492,7 @@ impl Perform for Stage {
             self.order(leg, Order::Move(hop));
             return;
         }
-        let prepared = self.prepared.take_if(|_| leg == LegId::CALLER);
+        let prepared = self.prepared.take_if(|prepared| prepared.leg == leg);
         self.begin_leg(leg, hop, prepared);
     }
 

@@ -8,8 +8,11 @@ use actix::{Actor, Context, Handler, Message as Letter};
 use bus_schema::{Actor as Who, Cause, EventName, Incident, Reason, SecurityData, Severity};
 use bytes::Bytes;
 use engine::{
-    AuthSettings, Authenticator, Caller, Challenge, Directory, Hop, Outcome, location::Locations,
-    relay, route::Plan,
+    AuthSettings, Authenticator, Caller, Challenge, Directory, Hop, Outcome, Token,
+    location::Locations,
+    relay,
+    replaces::{self, Asked},
+    route::Plan,
 };
 use sip::{Message, Method, Name, digest::NonceSecret};
 
@@ -250,6 +253,33 @@ impl Front {
     // ---- INVITE
 
     fn invite(&mut self, message: Message, hop: Hop) {
+        match replaces::asked(&message, &self.local.shared.token_key) {
+            Asked::Nothing => self.call(message, hop),
+            Asked::Ours(token) => self.replace(message, hop, token),
+            Asked::Refused(status) => {
+                if self.admit(&message, hop).is_some() {
+                    self.refuse(&message, hop, status, replaces::reason(status));
+                }
+            }
+        }
+    }
+
+    /// An INVITE for the place of a party in a call (RFC 3891). The call is run here, or nowhere.
+    fn replace(&mut self, message: Message, hop: Hop, token: Token) {
+        if self.local.is_merged(&message) {
+            return self.refuse(&message, hop, 482, "Loop Detected");
+        }
+        let Some(caller) = self.admit(&message, hop) else {
+            return;
+        };
+        let call = self.local.calls.borrow().get(&token.call).cloned();
+        match call {
+            Some(call) => Call::replacing(&self.local, &call, message, hop, &caller),
+            None => self.refuse(&message, hop, 481, replaces::reason(481)),
+        }
+    }
+
+    fn call(&mut self, message: Message, hop: Hop) {
         let shared = self.local.shared.clone();
         let full = shared.calls.load(Ordering::Relaxed) >= shared.book.load().calls_max;
         if full || shared.draining.load(Ordering::Relaxed) {

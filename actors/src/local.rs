@@ -298,15 +298,15 @@ impl Local {
             .contains_key(&self.request_hash(invite))
     }
 
-    /// Notes an INVITE that becomes a call.
-    pub(crate) fn note_invite(&self, invite: &Message, call: u64) -> Noted {
+    /// Notes an INVITE that becomes a leg of a call.
+    pub(crate) fn note_invite(&self, invite: &Message, call: u64, leg: LegId) -> Noted {
         let noted = Noted {
             transaction: self.transaction_hash(invite).unwrap_or_default(),
             request: self.request_hash(invite),
         };
         self.invites
             .borrow_mut()
-            .insert(noted.transaction, (call, LegId::CALLER));
+            .insert(noted.transaction, (call, leg));
         self.merged.borrow_mut().insert(noted.request, call);
         noted
     }

@@ -346,7 +346,7 @@ async fn requests_inside_a_call_pass_both_ways() {
             "Event: talk\r\nSubscription-State: active\r\n",
             "",
         ),
-        ("CHAT", "X-Odd: kept\r\n", "whatever"),
+        ("SUBSCRIBE", "Event: talk\r\nX-Odd: kept\r\n", "whatever"),
     ] {
         let out = bob.within(&mut at_bob, method, lines, body);
         passes(&mut bob, &out, &mut alice).await;

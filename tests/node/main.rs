@@ -28,4 +28,5 @@ mod restart;
 mod secrets;
 mod session;
 mod stage;
+mod transfer;
 mod wire;

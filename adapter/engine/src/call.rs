@@ -22,6 +22,7 @@ mod answer;
 mod command;
 mod compose;
 mod early;
+mod early_relay;
 mod entropy;
 mod finish;
 mod hunt;
@@ -30,8 +31,10 @@ mod join;
 mod leg_state;
 mod placeholder;
 mod record;
+mod refer;
 mod relay;
 mod reliable;
+mod replace;
 mod session;
 mod setup;
 mod story;
@@ -45,7 +48,7 @@ use bytes::Bytes;
 use sip::{ClientId, Failure, Message, Now, ServerId};
 
 pub use record::Recovery;
-pub use setup::{Home, Inbound, Origin, Originate, Party, Setup, Timeouts};
+pub use setup::{Home, Inbound, Origin, Originate, Party, Replacement, Setup, Timeouts};
 
 use crate::key::CallKey;
 use crate::leg::{Input, LegEvent, Output};
@@ -134,6 +137,7 @@ impl Call {
             }
             Input::Resolved { leg, hops } => self.resolved(now, leg, hops),
             Input::Planned { plan } => self.planned(now, plan),
+            Input::Replace(replacement) => self.replace(now, *replacement),
             Input::PersistFailed => self.story.protected = false,
             Input::Fault => self.fault(now),
             Input::Drain { deadline } => self.drain = Some(deadline),
@@ -252,7 +256,7 @@ impl Call {
         let party = self.legs[at].party;
         self.legs
             .iter()
-            .position(|leg| leg.is_up() && leg.party != party)
+            .position(|leg| leg.is_up() && leg.bye_due.is_none() && leg.party != party)
     }
 
     fn client(&mut self) -> ClientId {

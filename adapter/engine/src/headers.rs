@@ -57,6 +57,15 @@ pub fn copy(out: &mut Builder, message: &Message, trust: Trust, body: Body) {
     }
 }
 
+/// The same but for headers of one name, which the writer has written otherwise.
+pub fn copy_but(out: &mut Builder, message: &Message, trust: Trust, body: Body, but: Name) {
+    for header in message.headers().filter(|header| header.name != but) {
+        if passes(message, &header, trust, body) {
+            out.copy(header);
+        }
+    }
+}
+
 /// The Max-Forwards of the request that follows from this one (RFC 3261 16.6 step 3); `None` when
 /// it may go no further and gets 483.
 #[must_use]

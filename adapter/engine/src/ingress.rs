@@ -2,6 +2,7 @@
 
 use sip::{Message, Method, Name};
 
+use crate::replaces::{self, Asked};
 use crate::token::{Token, TokenKey};
 
 /// Where a message goes.
@@ -10,7 +11,9 @@ pub enum Place {
     /// To a leg of a call: its To tag (a request) or its branch (a response) is ours.
     Leg(Token),
     /// To the arbiter that this hash chooses. Everything of one transaction, and of one Call-ID
-    /// and From tag, has the same hash; a REGISTER has that of its address-of-record.
+    /// and From tag, has the same hash; a REGISTER has that of its address-of-record. An INVITE
+    /// that is to replace a dialog of ours has the number of the shard it names, so that the
+    /// arbiter is the one that runs the call.
     Front {
         /// Keyed, so that strangers cannot pile their calls on one arbiter.
         hash: u64,
@@ -30,6 +33,14 @@ pub fn classify(message: &Message, key: &TokenKey) -> Place {
     };
     if let Some(token) = token {
         return Place::Leg(token);
+    }
+    if message.method() == Some(Method::Invite)
+        && let Asked::Ours(token) = replaces::asked(message, key)
+    {
+        // What one arbiter runs is chosen by the shard, as by a hash.
+        return Place::Front {
+            hash: token.shard.into(),
+        };
     }
     let hash = match (message.method(), message.to()) {
         (Some(Method::Register), Ok(to)) => key.hash(&[to.uri.as_bytes()]),

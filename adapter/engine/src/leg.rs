@@ -6,6 +6,7 @@ use bus_schema::{CallCommand, CallEvent, Outcome, Text};
 use bytes::Bytes;
 use sip::{ClientId, Failure, Message, Method, ServerId};
 
+use crate::call::Replacement;
 use crate::hop::{Hop, Transport};
 use crate::route::Plan;
 use crate::token::LegId;
@@ -96,6 +97,9 @@ pub enum Input {
         /// Where to look for the party, or why not to.
         plan: Plan,
     },
+    /// Somebody wants to take the place of a party. Its leg will be
+    /// [`Call::next_leg`](crate::Call::next_leg), which the call opens.
+    Replace(Box<Replacement>),
     /// A record could not be kept in time: the call goes on unprotected.
     PersistFailed,
     /// A bug of ours was caught on the way through the call: it ends while it still can.

@@ -15,6 +15,7 @@ pub mod location;
 mod perform;
 mod registrar;
 pub mod relay;
+pub mod replaces;
 pub mod route;
 mod seed;
 mod speaker;
@@ -23,7 +24,9 @@ mod users;
 
 pub use address::aor;
 pub use auth::{AuthSettings, Authenticator, Challenge, Directory, Outcome};
-pub use call::{Call, Home, Inbound, Origin, Originate, Party, Recovery, Setup, Timeouts};
+pub use call::{
+    Call, Home, Inbound, Origin, Originate, Party, Recovery, Replacement, Setup, Timeouts,
+};
 pub use caller::Caller;
 pub use domain::{Demand, Domain, Domains};
 pub use gate::{Gate, PATIENCE};

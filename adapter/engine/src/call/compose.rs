@@ -19,13 +19,13 @@ const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY, SUBSCRIBE";
 
 /// The option tags that a party may require.
-pub(super) const IMPLEMENTED: &[&str] = &[reliable::TAG, session::TAG];
+pub(super) const IMPLEMENTED: &[&str] = &[reliable::TAG, session::TAG, "replaces", "norefersub"];
 
 /// What we can do on any leg, whatever the other one can.
-const SUPPORTED: &[u8] = b"timer";
+const SUPPORTED: &[u8] = b"timer, replaces, norefersub";
 
 /// The same where the caller takes reliable provisional responses.
-const SUPPORTED_RELIABLE: &[u8] = b"timer, 100rel";
+const SUPPORTED_RELIABLE: &[u8] = b"timer, replaces, norefersub, 100rel";
 
 /// RFC 3261 8.1.1.6, for what begins here.
 const MAX_FORWARDS: u8 = 70;
@@ -152,7 +152,7 @@ fn name_addr(value: &str) -> &str {
 
 /// A Contact of ours; the user part tells the owner even if a peer loses the tags.
 struct Contact<'a> {
-    token: TokenText,
+    user: &'a str,
     listener: &'a Listener,
 }
 
@@ -163,9 +163,8 @@ impl fmt::Display for Contact<'_> {
             transport,
             ..
         } = self.listener;
-        let Self { token, .. } = self;
         f.write_str("<sip:")?;
-        f.write_str(token.as_str())?;
+        f.write_str(self.user)?;
         f.write_str("@")?;
         f.write_str(contact_host)?;
         match transport.param() {
@@ -239,8 +238,15 @@ impl Call {
     fn put_contact(&self, leg: &Leg, out: &mut Builder) {
         if let Some(listener) = leg.hop.and_then(|hop| listener(&self.home, hop)) {
             let token = self.token(leg.id);
-            out.line(Name::Contact, Contact { token, listener });
+            let user = token.as_str();
+            out.line(Name::Contact, Contact { user, listener });
         }
+    }
+
+    /// A Contact of ours, whatever its user, as leg `at` can reach it.
+    pub(super) fn contact_of(&self, at: usize, user: &str) -> Option<String> {
+        let listener = listener(&self.home, self.legs[at].hop?)?;
+        Some(Contact { user, listener }.to_string())
     }
 
     /// The next branch of a leg.

@@ -1,8 +1,7 @@
 //! Before the answer: ringing, early media, and requests that come too soon.
 
 use bus_schema::{Actor, CallState, Cause, EventName, LegState, Reason, Timestamp};
-use sip::offer::{Carrier, Side};
-use sip::{Fault, Message, Method, Name, Now, ServerId, reply};
+use sip::{Message, Method, Name, Now, ServerId, reply};
 
 use super::compose::{self, IMPLEMENTED};
 use super::hunt::{Early, Refusal};
@@ -183,43 +182,14 @@ impl Call {
         }
     }
 
-    /// Takes note of a request in early dialog `number`.
-    fn early_order(&mut self, number: usize, leg: LegId, message: &Message) -> Result<(), Fault> {
-        let early = self.hunt().and_then(|hunt| hunt.early.get_mut(number));
-        let dialog = early.and_then(|early| early.dialog(leg == LegId::CALLER));
-        dialog.map_or(Ok(()), |dialog| dialog.receive(message))
-    }
-
-    /// Passes a request in an early dialog that both parties have.
-    fn pass_early(&mut self, now: Now, at: usize, number: usize, id: ServerId, message: Message) {
-        let from = self.legs[at].id;
-        let early = self.hunt().and_then(|hunt| hunt.early.get_mut(number));
-        let Some(early) = early.filter(|early| early.is_open()) else {
-            return self.lonely_early_request(now, at, id, &message);
-        };
-        let (side, to) = match from {
-            LegId::CALLER => (Side::Remote, early.leg),
-            _ => (Side::Local, LegId::CALLER),
-        };
-        let sdp = !message.body().is_empty();
-        if message.method() == Some(Method::Update)
-            && let Some(Err(clash)) = early
-                .offers()
-                .map(|offers| offers.apply(side, Carrier::Update, sdp))
-        {
-            // RFC 3311 5.2.
-            let status = clash.status();
-            let later = (status == 500).then_some((Name::RetryAfter, "3"));
-            return self.refuse(from, id, &message, status, later);
-        }
-        match self.leg(to) {
-            Some(to) => self.relay_to(now, from, to, Some(number), id, message, |_| {}),
-            None => self.refuse(from, id, &message, 481, None),
-        }
-    }
-
     /// A request in an early dialog that is not passed on.
-    fn lonely_early_request(&mut self, now: Now, at: usize, id: ServerId, message: &Message) {
+    pub(super) fn lonely_early_request(
+        &mut self,
+        now: Now,
+        at: usize,
+        id: ServerId,
+        message: &Message,
+    ) {
         let leg = self.legs[at].id;
         match message.method() {
             Some(Method::Bye) => {
@@ -232,6 +202,9 @@ impl Call {
                 let token = self.token(leg);
                 let ok = reply(message, 200, "OK", Some(token.as_str())).end();
                 self.respond(leg, id, false, 200, ok);
+            }
+            Some(Method::Register | Method::Publish | Method::Extension) => {
+                self.refuse(leg, id, message, 405, None);
             }
             // It matched no INVITE.
             Some(Method::Cancel) => self.refuse(leg, id, message, 481, None),

@@ -210,6 +210,9 @@ impl Call {
 
     /// The connection of leg `at` is gone.
     pub(super) fn flow_lost(&mut self, now: Now, at: usize) {
+        if self.newcomer_lost(at) {
+            return;
+        }
         let party = self.legs[at].party;
         match &self.legs[at].inviting {
             Some(inviting) if inviting.lost.is_some() => return self.close(at),

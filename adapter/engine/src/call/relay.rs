@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bus_schema::{Cause, EventName, Reason};
 use bytes::Bytes;
-use sip::offer::{Carrier, OfferAnswer, Side};
 use sip::sdp::Sdp;
 use sip::{Builder, ClientId, Failure, Message, Method, Name, Now, ServerId, reply};
 
@@ -27,7 +26,9 @@ pub(super) struct Relay {
     request: Message,
     to: LegId,
     /// The early dialog it passes in, before the answer.
-    early: Option<usize>,
+    pub(super) early: Option<usize>,
+    /// The leg whose place the asker is to take.
+    pub(super) replaces: Option<LegId>,
     client: ClientId,
     branch: Box<str>,
     /// What was sent on, for a CANCEL; empty unless it is an INVITE.
@@ -45,21 +46,24 @@ impl Relay {
         self.to == to && self.client == client
     }
 
-    fn is_invite(&self) -> bool {
-        self.request.method() == Some(Method::Invite)
+    pub(super) fn is_from(&self, leg: LegId) -> bool {
+        self.from == leg
     }
 
-    /// What it is to offer and answer in an early dialog, and whose.
-    fn carries(&self) -> Option<(Side, Carrier)> {
-        let side = match self.from {
-            LegId::CALLER => Side::Remote,
-            _ => Side::Local,
-        };
-        match self.request.method() {
-            Some(Method::Prack) => Some((side, Carrier::Prack)),
-            Some(Method::Update) => Some((side, Carrier::Update)),
-            _ => None,
-        }
+    pub(super) fn from(&self) -> LegId {
+        self.from
+    }
+
+    pub(super) fn to(&self) -> LegId {
+        self.to
+    }
+
+    pub(super) fn request(&self) -> &Message {
+        &self.request
+    }
+
+    fn is_invite(&self) -> bool {
+        self.request.method() == Some(Method::Invite)
     }
 
     /// Whether it may change the session of leg `leg`.
@@ -111,7 +115,9 @@ impl Call {
             // here.
             (Method::Ack | Method::Cancel, _) => self.refuse(leg, id, &message, 481, None),
             (Method::Prack, _) => self.late_prack(now, at, id, message),
-            (Method::Register | Method::Publish, _) => self.refuse(leg, id, &message, 405, None),
+            (Method::Register | Method::Publish | Method::Extension, _) => {
+                self.refuse(leg, id, &message, 405, None);
+            }
             (Method::Update, _) if session::is_refresh(&message) => {
                 self.refreshed(now, at, id, &message);
             }
@@ -201,7 +207,14 @@ impl Call {
         if matches!(method, Method::Invite | Method::Update) {
             self.put_session(other, &mut out);
         }
-        headers::copy(&mut out, &message, self.trust(other), Body::Kept);
+        let trust = self.trust(other);
+        match self.refer_to(other, &message) {
+            None => headers::copy(&mut out, &message, trust, Body::Kept),
+            Some(refer_to) => {
+                out.line(Name::ReferTo, refer_to);
+                headers::copy_but(&mut out, &message, trust, Body::Kept, Name::ReferTo);
+            }
+        }
         let bytes = out.body(None, message.body());
         let is_invite = method == Method::Invite;
         self.relays.push(Relay {
@@ -209,6 +222,7 @@ impl Call {
             server: id,
             to,
             early,
+            replaces: None,
             client,
             branch: branch.clone(),
             bytes: if is_invite {
@@ -242,10 +256,11 @@ impl Call {
             .relays
             .iter()
             .any(|relay| relay.from == leg.id && relay.offers());
+        // Or a newcomer's.
         let theirs = self
             .relays
             .iter()
-            .any(|relay| relay.from == peer.id && relay.offers());
+            .any(|relay| relay.from != leg.id && relay.offers());
         let owed = |ack: &Ack| matches!(ack, Ack::Owed(_));
         if theirs || leg.unacked.is_some() || peer.unacked.is_some() || owed(&peer.ack) {
             Some(491)
@@ -282,6 +297,9 @@ impl Call {
         } else {
             self.pass_response(now, number, status, message);
             let relay = self.relays.remove(number);
+            if relay.replaces.is_some() {
+                self.leave(relay.from);
+            }
             if relay.early.is_some() {
                 // The INVITE that made the early dialog is still there to say how that ends.
                 return self.early_relay_failed(&relay);
@@ -298,6 +316,13 @@ impl Call {
     }
 
     fn relay_succeeded(&mut self, now: Now, number: usize, message: &Message) {
+        if self.relays[number].replaces.is_some() {
+            if let Some(dialog) = self.leg(self.relays[number].to) {
+                self.target_refreshed(dialog, None, message);
+                self.session_granted(now, dialog, message);
+            }
+            return self.replaced(now, number, message);
+        }
         let (Some(from), Some(to)) = (
             self.leg(self.relays[number].from),
             self.leg(self.relays[number].to),
@@ -307,9 +332,8 @@ impl Call {
         let is_invite = self.relays[number].is_invite();
         let refreshes = is_invite || self.relays[number].request.method() == Some(Method::Update);
         let early = self.relays[number].early;
-        if refreshes && let Some(dialog) = self.dialog(to, early) {
-            // A Contact that cannot be read leaves the target as it was.
-            let _unreadable = dialog.refresh(message);
+        if refreshes {
+            self.target_refreshed(to, early, message);
         }
         if early.is_some() {
             return self.early_relay_succeeded(now, number, message);
@@ -335,29 +359,11 @@ impl Call {
         }
     }
 
-    fn early_relay_succeeded(&mut self, now: Now, number: usize, message: &Message) {
-        self.pass_response(now, number, message.status().unwrap_or(200), message);
-        let relay = self.relays.remove(number);
-        let sdp = !message.body().is_empty();
-        if let (Some(offers), Some((side, carrier))) = (self.early_offers(&relay), relay.carries())
-        {
-            let carrier = match carrier {
-                Carrier::Prack => Carrier::PrackSuccess,
-                _ => Carrier::UpdateSuccess,
-            };
-            // An answer is never refused.
-            let _meaning = offers.apply(side.other(), carrier, sdp);
+    fn target_refreshed(&mut self, at: usize, early: Option<usize>, message: &Message) {
+        if let Some(dialog) = self.dialog(at, early) {
+            // A Contact that cannot be read leaves the target as it was.
+            let _unreadable = dialog.refresh(message);
         }
-    }
-
-    fn early_relay_failed(&mut self, relay: &Relay) {
-        if let (Some(offers), Some((side, carrier))) = (self.early_offers(relay), relay.carries()) {
-            offers.fail(side, carrier);
-        }
-    }
-
-    fn early_offers(&mut self, relay: &Relay) -> Option<&mut OfferAnswer> {
-        self.hunt()?.early.get_mut(relay.early?)?.offers()
     }
 
     /// Leg `leg` has gone before the answer: what it was asked has none.
@@ -367,7 +373,7 @@ impl Call {
         }
         let (gone, rest) = core::mem::take(&mut self.relays)
             .into_iter()
-            .partition(|relay| relay.to == leg || relay.from == leg);
+            .partition(|relay| relay.to == leg || (relay.from == leg && relay.replaces.is_none()));
         self.relays = rest;
         let gone: Vec<Relay> = gone;
         for relay in gone.iter().filter(|relay| relay.to == leg) {
@@ -376,7 +382,13 @@ impl Call {
     }
 
     /// Passes a response back to who asked.
-    fn pass_response(&mut self, now: Now, number: usize, status: u16, message: &Message) {
+    pub(super) fn pass_response(
+        &mut self,
+        now: Now,
+        number: usize,
+        status: u16,
+        message: &Message,
+    ) {
         let relay = &self.relays[number];
         let Some(at) = self.leg(relay.from) else {
             return;
@@ -384,7 +396,9 @@ impl Call {
         let (server, is_invite, to) = (relay.server, relay.is_invite(), relay.to);
         let cseq = relay.request.cseq().map_or(0, |cseq| cseq.seq);
         let words = String::from_utf8_lossy(message.reason());
-        let mut out = reply(&relay.request, status, &words, None);
+        // A newcomer's request has no tag of ours yet.
+        let tag = self.token(relay.from);
+        let mut out = reply(&relay.request, status, &words, Some(tag.as_str()));
         if status < 300 && (is_invite || relay.request.method() == Some(Method::Update)) {
             self.dialog_lines(at, &relay.request, &mut out);
             if status >= 200 && relay.early.is_none() {
@@ -413,6 +427,9 @@ impl Call {
         // RFC 4320 4.2: a 408 to anything but INVITE comes too late to be of use.
         if status != 408 || relay.is_invite() {
             self.refuse(relay.from, relay.server, &relay.request, status, None);
+        }
+        if relay.replaces.is_some() {
+            self.leave(relay.from);
         }
         if relay.early.is_some() {
             return self.early_relay_failed(&relay);
@@ -447,10 +464,15 @@ impl Call {
             .iter()
             .position(|relay| relay.from == from && relay.server == invite && relay.is_invite());
         if let Some(number) = number {
-            self.relays[number].lost = Some(compose::reasons(message));
-            if self.relays[number].provisional {
-                self.cancel_relayed(number);
-            }
+            self.lose_relay(number, compose::reasons(message));
+        }
+    }
+
+    /// Nobody wants the answer of relay number `number`.
+    pub(super) fn lose_relay(&mut self, number: usize, reasons: compose::Reasons) {
+        self.relays[number].lost = Some(reasons);
+        if self.relays[number].provisional {
+            self.cancel_relayed(number);
         }
     }
 

@@ -90,6 +90,19 @@ pub struct Inbound {
     pub plan: Plan,
 }
 
+/// An INVITE, authenticated, that asks to take the place of a party (RFC 3891).
+#[derive(Debug)]
+pub struct Replacement {
+    /// Its transaction, on [`Call::next_leg`](crate::Call::next_leg).
+    pub server: ServerId,
+    /// The INVITE.
+    pub message: Message,
+    /// Where it came from and what the newcomer is talked to by.
+    pub hop: Hop,
+    /// The newcomer's address-of-record if it is a user of ours.
+    pub aor: Option<Arc<str>>,
+}
+
 /// A command to call two parties and join them (RFC 3725).
 #[derive(Debug)]
 pub struct Originate {

@@ -13,7 +13,7 @@ pub const ALLOW: &str =
 const ACCEPT: &str = "application/sdp, text/plain";
 
 /// The option tags of requests outside of dialogs and of calls.
-const SUPPORTED: &str = "path, timer";
+const SUPPORTED: &str = "path, 100rel, timer, replaces, norefersub";
 
 /// What happens to a request outside of a dialog.
 #[derive(Debug, PartialEq, Eq)]

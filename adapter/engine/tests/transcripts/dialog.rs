@@ -164,7 +164,7 @@ fn update_holds_too() {
 #[test]
 fn requests_pass_with_their_answers() {
     let mut scene = answered();
-    for method in ["INFO", "MESSAGE", "OPTIONS", "REFER", "NOTIFY", "FOO"] {
+    for method in ["INFO", "MESSAGE", "OPTIONS", "REFER", "NOTIFY", "SUBSCRIBE"] {
         scene.request(A, method, "", "x");
         scene.answer(B, method, 202, "bob", "");
     }
@@ -180,8 +180,8 @@ fn requests_pass_with_their_answers() {
     persist
     b: > NOTIFY 1 bytes
     a: > 202 NOTIFY
-    b: > FOO 1 bytes
-    a: > 202 FOO
+    b: > SUBSCRIBE 1 bytes
+    a: > 202 SUBSCRIBE
     ");
 }
 
@@ -191,10 +191,13 @@ fn what_we_do_not_implement_is_refused() {
     scene.request(A, "INVITE", "Require: foo, 100rel\r\n", OFFER);
     scene.request(A, "PRACK", "", "");
     scene.request(A, "PUBLISH", "", "");
+    scene.request(B, "FOO", "", "");
+    assert!(scene.sent[&B].lists(sip::Name::Allow, "UPDATE"));
     assert_snapshot!(scene.told(), @r"
     a: > 420 INVITE
     a: > 481 PRACK
     a: > 405 PUBLISH
+    b: > 405 FOO
     ");
     assert_eq!(scene.sent[&A].status(), Some(405));
 }
@@ -519,7 +522,7 @@ fn what_passes_and_what_does_not() {
     CSeq: 1 INVITE
     Contact: <sip:TOKEN@192.0.2.100:5060>
     Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY, SUBSCRIBE
-    Supported: timer, 100rel
+    Supported: timer, replaces, norefersub, 100rel
     Session-Expires: 90
     X-Custom: kept
     Subject: hi
