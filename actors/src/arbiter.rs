@@ -19,7 +19,7 @@ use crate::{
     front::{Front, malformed},
     local::Local,
     net,
-    parcel::{Arrival, Parcel, Posts},
+    parcel::{Arrival, Closed, Parcel, Posts},
     shared::Shared,
 };
 
@@ -131,8 +131,16 @@ fn open(local: &Rc<Local>, parcel: Parcel) {
             actix::spawn(accepted.serve(local.posts[local.index].clone()));
         }
         Parcel::Opened(opened) => local.opened(opened),
-        Parcel::Closed { connection, why } => {
+        Parcel::Closed {
+            connection,
+            transport,
+            remote,
+            why,
+        } => {
             tracing::debug!(connection, ?why, "connection closed");
+            if matches!(why, Closed::Malformed | Closed::TooBig) {
+                local.note_malformed(remote, transport);
+            }
             local.closed(connection);
         }
         Parcel::Arrived(arrival) => local.arrived(*arrival),

@@ -2,13 +2,17 @@
 //! for us, and turns what may go on into calls and relays. It keeps nothing for those it refuses
 //! (RFC 3261 8.2.7): a flood of them costs no memory.
 
-use std::{net::SocketAddr, rc::Rc, sync::atomic::Ordering};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    rc::Rc,
+    sync::atomic::Ordering,
+};
 
 use actix::{Actor, Context, Handler, Message as Letter};
-use bus_schema::{Actor as Who, Cause, EventName, Incident, Reason, SecurityData, Severity};
+use bus_schema::{EventName, Reason};
 use bytes::Bytes;
 use engine::{
-    AuthSettings, Authenticator, Caller, Challenge, Directory, Hop, Outcome, Token,
+    AuthSettings, Authenticator, Caller, Challenge, Directory, Hop, Outcome, Token, Transport,
     location::Locations,
     relay,
     replaces::{self, Asked},
@@ -19,9 +23,11 @@ use sip::{Message, Method, Name, digest::NonceSecret};
 use crate::{
     call::Call,
     fault::{Part, contain},
+    incidents::{Details, head},
     limit::refused,
     local::{Local, Registering},
     random::{random_bytes, random_u64},
+    registry::wanted,
     relay::Relay,
 };
 
@@ -32,6 +38,8 @@ const RETRY_AFTER: u32 = 5;
 pub(crate) struct Front {
     local: Rc<Local>,
     authenticator: Authenticator,
+    /// Who sent what is looked at just now.
+    from: (SocketAddr, Transport),
 }
 
 /// A message that belongs to nothing there is.
@@ -40,6 +48,7 @@ pub(crate) struct Front {
 pub(crate) struct Knock {
     pub(crate) message: Message,
     pub(crate) hop: Hop,
+    pub(crate) from: (SocketAddr, Transport),
 }
 
 impl Front {
@@ -47,10 +56,16 @@ impl Front {
         Self {
             authenticator: authenticator(&local),
             local,
+            from: (
+                SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+                Transport::Udp,
+            ),
         }
     }
 
-    fn take(&mut self, Knock { message, hop }: Knock) {
+    fn take(&mut self, knock: Knock) {
+        let Knock { message, hop, from } = knock;
+        self.from = from;
         if !message.is_request() {
             // A response to nothing of ours.
             return;
@@ -98,6 +113,9 @@ impl Front {
         self.local.reply(request, hop, out.end());
         if challenge.failure.is_some() {
             self.incident(EventName::SecurityAuthFailed, request, Reason::Unauthorized);
+            if request.method() == Some(Method::Register) {
+                self.note_rejected(request, challenge.status, challenge.reason());
+            }
         }
     }
 
@@ -117,23 +135,51 @@ impl Front {
                 .is_some()
     }
 
+    /// Tells of what somebody did who claims to be its From.
     fn incident(&self, name: EventName, request: &Message, reason: Reason) {
-        let aor = request.from().ok().and_then(|from| from.uri().ok());
-        let aor = aor.and_then(|uri| Some(format!("{}@{}", uri.user?, uri.host.host).into()));
-        let incident = Incident {
-            severity: Severity::Warn,
-            source: request
-                .source()
-                .map(|source| source.ip().to_string().into()),
-            transport: None,
-            aor,
-            count: 1,
-            until: None,
+        let (remote, transport) = self.from;
+        let incidents = &self.local.shared.incidents;
+        incidents.note(name, reason, remote.ip(), || {
+            let from = request.from().ok().and_then(|from| from.uri().ok());
+            let aor = from.and_then(|uri| Some(engine::aor(uri.user?, uri.host.host)));
+            Details {
+                transport: Some(transport),
+                aor: aor.map(|aor| head(&aor).into()),
+                ..Details::default()
+            }
+        });
+    }
+
+    /// Refuses for good what somebody asked.
+    fn forbid(&self, request: &Message, hop: Hop, status: u16, reason: &'static str) {
+        self.refuse(request, hop, status, reason);
+        if status == 403 {
+            self.incident(
+                EventName::SecurityNotPermitted,
+                request,
+                Reason::NotPermitted,
+            );
+        }
+    }
+
+    /// Tells of a REGISTER that was refused.
+    fn note_rejected(&self, request: &Message, status: u16, text: &'static str) {
+        let (remote, transport) = self.from;
+        let reason = match status {
+            403 => Reason::NotPermitted,
+            503 => Reason::Congestion,
+            _ => Reason::from_sip(status),
         };
-        let cause = Cause::new(Who::User, reason);
-        self.local
-            .shared
-            .announce(name, SecurityData { incident, cause });
+        let shared = &self.local.shared;
+        let (name, now) = (EventName::RegRejected, shared.clock.unix_ms());
+        shared
+            .incidents
+            .note(name, reason, remote.ip(), || Details {
+                status: Some(status),
+                text: Some(text),
+                wanted: wanted(request, transport, remote, now),
+                ..Details::default()
+            });
     }
 
     /// Lets a caller through, or answers it.
@@ -153,25 +199,39 @@ impl Front {
                 self.challenge(request, hop, &challenge);
                 None
             }
-            Outcome::Refused {
-                status,
-                reason,
-                proven,
-            } => {
-                self.refuse(request, hop, status, reason);
-                if proven.is_some() {
-                    self.incident(
-                        EventName::SecurityNotPermitted,
-                        request,
-                        Reason::NotPermitted,
-                    );
-                }
+            Outcome::Refused { status, reason, .. } => {
+                self.forbid(request, hop, status, reason);
                 None
             }
         }
     }
 
     // ---- REGISTER
+
+    /// The same for a REGISTER.
+    fn admit_register(&mut self, request: &Message, hop: Hop) -> Option<Caller> {
+        let now = self.local.clock.now();
+        let book = self.local.shared.book.load_full();
+        let directory = Directory {
+            domains: &book.domains,
+            users: &book.users,
+        };
+        match self
+            .authenticator
+            .register(now, random_u64(), directory, request)
+        {
+            Outcome::Allowed(caller) => Some(caller),
+            Outcome::Challenge(challenge) => {
+                self.challenge(request, hop, &challenge);
+                None
+            }
+            Outcome::Refused { status, reason, .. } => {
+                self.forbid(request, hop, status, reason);
+                self.note_rejected(request, status, reason);
+                None
+            }
+        }
+    }
 
     fn register(&mut self, request: &Message, hop: Hop) {
         // Over a connection nothing is repeated.
@@ -182,47 +242,27 @@ impl Front {
         if transaction.is_some_and(|key| self.local.answer_again(key, request, hop)) {
             return;
         }
+        let Some(caller) = self.admit_register(request, hop) else {
+            return;
+        };
         let shared = &self.local.shared;
         let now = self.local.clock.now();
-        let book = shared.book.load_full();
-        let directory = Directory {
-            domains: &book.domains,
-            users: &book.users,
-        };
-        let caller = match self
-            .authenticator
-            .register(now, random_u64(), directory, request)
-        {
-            Outcome::Allowed(caller) => caller,
-            Outcome::Challenge(challenge) => return self.challenge(request, hop, &challenge),
-            Outcome::Refused {
-                status,
-                reason,
-                proven,
-            } => {
-                self.refuse(request, hop, status, reason);
-                if proven.is_some() {
-                    self.incident(
-                        EventName::SecurityNotPermitted,
-                        request,
-                        Reason::NotPermitted,
-                    );
-                }
-                return;
-            }
-        };
+        let book = shared.book.load();
         let Some(aor) = caller.aor() else { return };
         let mut contacts = request.list(Name::Contact);
         if contacts.any(|contact| contact.len() > book.contact_bytes_max) {
             refused("contact_bytes");
-            return self.refuse(request, hop, 400, "Contact Too Long");
+            let reason = "Contact Too Long";
+            self.refuse(request, hop, 400, reason);
+            return self.note_rejected(request, 400, reason);
         }
         let known = |locations: &Locations| !locations.all(aor).is_empty();
         if shared.bindings.load(Ordering::Relaxed) >= book.registrations_max
             && !shared.registry.locations(aor, known)
         {
             refused("registrations");
-            return self.busy(request, hop);
+            self.busy(request, hop);
+            return self.note_rejected(request, 503, "limits.registrations");
         }
         let tag = self.local.stateless_tag(request);
         let asked = engine::Registration {
@@ -235,7 +275,12 @@ impl Front {
         let decision = shared.registry.register(now, &asked);
         let way = crate::local::answer_hop(request, hop);
         match decision.kept {
-            None => self.local.answer_register(transaction, way, decision.reply),
+            None => {
+                if decision.status >= 300 {
+                    self.note_rejected(request, decision.status, decision.reason);
+                }
+                self.local.answer_register(transaction, way, decision.reply);
+            }
             Some(kept) => {
                 let failed = self.local.refuse(request, 500, "Server Internal Error");
                 self.local.keep_registration(Registering {
@@ -244,6 +289,7 @@ impl Front {
                     reply: decision.reply,
                     failed,
                     way,
+                    remote: self.from.0,
                     transaction,
                 });
             }
@@ -296,6 +342,7 @@ impl Front {
             return;
         };
         let plan = self.local.plan_for(&caller, &message);
+        self.note_forbidden(&message, &plan);
         Call::invited(&self.local, message, hop, &caller, plan);
     }
 
@@ -305,9 +352,22 @@ impl Front {
         let Some(caller) = self.admit(&message, hop) else {
             return;
         };
-        match self.local.plan_for(&caller, &message) {
+        let plan = self.local.plan_for(&caller, &message);
+        self.note_forbidden(&message, &plan);
+        match plan {
             Plan::Fork { groups } => Relay::start(&self.local, message, hop, groups),
             Plan::Refuse(refuse) => self.refuse(&message, hop, refuse.status, refuse.reason),
+        }
+    }
+}
+
+impl Front {
+    /// Tells of a request that no route may take where it wants to go.
+    fn note_forbidden(&self, request: &Message, plan: &Plan) {
+        if let Plan::Refuse(refuse) = plan
+            && refuse.cause == Reason::NotPermitted
+        {
+            self.incident(EventName::SecurityNotPermitted, request, refuse.cause);
         }
     }
 }
@@ -376,7 +436,7 @@ pub(crate) fn malformed(
     hop: Hop,
     remote: SocketAddr,
 ) {
-    metrics::counter!("ifbus_malformed_total").increment(1);
+    local.note_malformed(remote, Transport::Udp);
     let Some(fault) = error.answer() else { return };
     let Some(request) = Message::salvage(bytes, &local.shared.net.message) else {
         return;

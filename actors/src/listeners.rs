@@ -1,13 +1,14 @@
 //! Binding what the configuration says to listen on, and how the outside sees it.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path};
 
+use bus_schema::Timestamp;
 use config::{Config, Listen};
 use engine::{Listener, Listeners, Transport};
-use rustls::ServerConfig;
 
 use crate::{
     arbiter::Sockets,
+    certificate,
     net::{Assets, Door, NetLimits, StreamListener, bind_tcp, bind_udp, tls},
     node::StartError,
 };
@@ -19,6 +20,8 @@ pub(crate) struct Bound {
     pub(crate) sockets: Vec<Sockets>,
     pub(crate) streams: Vec<(std::net::TcpListener, StreamListener)>,
     pub(crate) addresses: Vec<(config::Transport, SocketAddr)>,
+    /// When the certificate ends, where there is one.
+    pub(crate) certificate_ends: Option<Timestamp>,
 }
 
 /// Binds all listeners, UDP ones once for each arbiter.
@@ -28,12 +31,15 @@ pub(crate) fn bind(
     limits: &NetLimits,
     arbiters: usize,
 ) -> Result<Bound, StartError> {
-    let certificate = certificate(config)?;
+    let certificate = identity(config)?;
     let mut bound = Bound {
         listeners: Listeners::default(),
         sockets: (0..arbiters).map(|_| Sockets::new()).collect(),
         streams: Vec::new(),
         addresses: Vec::new(),
+        certificate_ends: certificate
+            .as_ref()
+            .and_then(|identity| certificate::ends(&identity.leaf)),
     };
     let mut listeners = Vec::with_capacity(config.listen.len());
     for (id, listen) in config.listen.iter().enumerate() {
@@ -64,7 +70,10 @@ pub(crate) fn bind(
                     .transport
                     .is_websocket()
                     .then(|| door(listen, assets)),
-                tls: certificate.clone().filter(|_| listen.transport.is_tls()),
+                tls: certificate
+                    .as_ref()
+                    .filter(|_| listen.transport.is_tls())
+                    .map(|identity| identity.config.clone()),
                 limits: limits.clone(),
             };
             bound.streams.push((socket, listener));
@@ -131,12 +140,12 @@ fn listener(id: u16, transport: Transport, listen: &Listen, addr: SocketAddr) ->
 }
 
 /// The certificate, where a listener needs one: the operator's, or one made for development.
-fn certificate(config: &Config) -> Result<Option<Arc<ServerConfig>>, StartError> {
+fn identity(config: &Config) -> Result<Option<tls::Identity>, StartError> {
     if !config.needs_certificate() {
         return Ok(None);
     }
     if let Some(identity) = &config.tls.identity {
-        return Ok(Some(tls::server_config(&identity.cert, &identity.key)?));
+        return Ok(Some(tls::identity(&identity.cert, &identity.key)?));
     }
     let folder = config.node.state_dir.join("tls");
     tracing::warn!(

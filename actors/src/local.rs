@@ -16,6 +16,7 @@ use std::{
 };
 
 use actix::Addr;
+use bus_schema::{EventName, Reason};
 use bytes::Bytes;
 use engine::{CallKey, Hop, LegId, Place, Token, Transport};
 use sip::{Message, Method};
@@ -28,6 +29,7 @@ use crate::{
     connection::{Connection, Notice},
     dialog::{Dialog, Order},
     front::{Front, Knock},
+    incidents::Details,
     parcel::{Arrival, Parcel, Posts},
     relay::Relay,
     shared::Shared,
@@ -104,7 +106,7 @@ impl Local {
             return;
         };
         if let Err(fault) = message.check() {
-            metrics::counter!("ifbus_malformed_total").increment(1);
+            self.note_malformed(arrival.remote, arrival.transport);
             if message.is_request() && message.method() != Some(Method::Ack) {
                 let bytes = self.refuse(message, fault.status, fault.reason);
                 self.reply(message, arrival.hop, bytes);
@@ -159,14 +161,30 @@ impl Local {
         let Arrival {
             message: Some(message),
             hop,
-            ..
+            remote,
+            transport,
         } = arrival
         else {
             return;
         };
         if let Some(front) = &*self.front.borrow() {
-            front.do_send(Knock { message, hop });
+            front.do_send(Knock {
+                message,
+                hop,
+                from: (remote, transport),
+            });
         }
+    }
+
+    /// Something came that is no SIP, or breaks its rules.
+    pub(crate) fn note_malformed(&self, remote: SocketAddr, transport: Transport) {
+        metrics::counter!("ifbus_malformed_total").increment(1);
+        let (name, reason) = (EventName::SecurityMalformed, Reason::ProtocolError);
+        let incidents = &self.shared.incidents;
+        incidents.note(name, reason, remote.ip(), || Details {
+            transport: Some(transport),
+            ..Details::default()
+        });
     }
 
     /// Takes a request to the transaction that it belongs to: it is a repeat, or the CANCEL or ACK

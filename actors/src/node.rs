@@ -1,5 +1,6 @@
 //! A node: started from a configuration, stopped in order.
 
+mod housekeeping;
 mod office;
 mod state;
 
@@ -12,7 +13,7 @@ use std::{
 };
 
 use bus_schema::{BusData, BusGap, CallRef, Encoding, EventName, NodeData, Reason, Timestamp};
-use config::{BusUrl, Config, Diagnostics};
+use config::{BusUrl, Config, Diagnostics, Limits};
 use engine::{CallKey, Home, Listeners, Registrar};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -20,10 +21,10 @@ use tokio::{
     runtime::Handle,
     sync::{Notify, oneshot},
     task::JoinSet,
-    time::{MissedTickBehavior, interval, sleep},
+    time::sleep,
 };
 
-use self::{office::Office, state::State};
+use self::{housekeeping::look_after, office::Office, state::State};
 use crate::{
     arbiter::Arbiters,
     book::Book,
@@ -31,12 +32,12 @@ use crate::{
     call::{Call, Heard},
     clock::Clock,
     commands::{CommandLimits, Commands},
-    fault::{Part, contain},
     forget::call_key,
+    incidents::Incidents,
     journal::last_events,
     listeners::{Bound, bind},
     nats_server::{self, NatsServer},
-    net::{Admission, Assets, NetLimits, TlsError, accept},
+    net::{Admission, Assets, NetLimits, StreamListener, TlsError, accept},
     parcel::{Parcel, Post, Posts, Work},
     random::{random_bytes, random_u64, random_u128},
     registry::Registry,
@@ -169,6 +170,7 @@ impl Node {
             sockets,
             streams,
             addresses,
+            certificate_ends,
         } = bound;
         let shared = shared(config, clock, state, &listeners, net, &posts);
         let inboxes = inboxes.into_iter().zip(sockets).collect();
@@ -191,17 +193,7 @@ impl Node {
                 Some(take_part(options, &shared, &commands).await?)
             }
         };
-        let mut tasks = JoinSet::new();
-        for (socket, listener) in streams {
-            socket.set_nonblocking(true).map_err(StartError::Io)?;
-            let socket = tokio::net::TcpListener::from_std(socket).map_err(StartError::Io)?;
-            tasks.spawn(accept(
-                socket,
-                listener,
-                posts.clone(),
-                shared.admission.clone(),
-            ));
-        }
+        let tasks = listen(streams, &shared, &posts).map_err(StartError::Io)?;
         if let Some(bus) = &bus {
             bus.ready(true);
         }
@@ -219,7 +211,9 @@ impl Node {
             bound: addresses,
         };
         let (shared, commands) = (node.shared.clone(), node.commands.clone());
-        node.tasks.lock().spawn(look_after(shared, commands));
+        node.tasks
+            .lock()
+            .spawn(look_after(shared, commands, certificate_ends));
         node.announce(EventName::NodeUp, Reason::Started);
         for (transport, addr) in &node.bound {
             tracing::info!(transport = transport.as_str(), %addr, "listening");
@@ -289,7 +283,7 @@ impl Node {
 
     /// Has `part` panic the next time it works on an arbiter of this node or on the calling thread.
     #[cfg(feature = "faults")]
-    pub async fn fault(&self, part: Part, moment: crate::Moment) {
+    pub async fn fault(&self, part: crate::Part, moment: crate::Moment) {
         crate::fault::arm(part, moment);
         for post in self.posts.iter() {
             let (done, armed) = oneshot::channel();
@@ -330,6 +324,7 @@ impl Node {
     pub async fn stop(&self) {
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.shutdown().await;
+        self.shared.tell_last_incidents();
         self.announce(EventName::NodeDown, Reason::SystemShutdown);
         // What was announced must be written before the publisher is told to finish.
         let shared = self.shared.clone();
@@ -365,6 +360,22 @@ impl Node {
     }
 }
 
+/// Accepts on all of these.
+fn listen(
+    streams: Vec<(std::net::TcpListener, StreamListener)>,
+    shared: &Arc<Shared>,
+    posts: &Posts,
+) -> io::Result<JoinSet<()>> {
+    let mut tasks = JoinSet::new();
+    for (socket, listener) in streams {
+        socket.set_nonblocking(true)?;
+        let socket = tokio::net::TcpListener::from_std(socket)?;
+        let admission = shared.admission.clone();
+        tasks.spawn(accept(socket, listener, posts.clone(), admission));
+    }
+    Ok(tasks)
+}
+
 /// What the node's threads share, with the registrations of the last run taken up.
 fn shared(
     config: &Config,
@@ -386,6 +397,10 @@ fn shared(
         Registrar::new(book.registrar, state.token_key, listeners.clone(), seed)
     });
     let limits = config.limits.clone();
+    let incidents = Arc::new(Incidents::new(
+        Limits::ms(limits.incident_ms),
+        limit(limits.incident_sources),
+    ));
     let voice = Voice {
         source: bus_schema::Source::new(&book.tenant, &config.node.id),
         encoding: encoding(config),
@@ -396,12 +411,13 @@ fn shared(
         home,
         net,
         nonces: crate::book::nonces(config),
-        admission: Admission::new(move |source| limits.is_trusted(source)),
+        admission: Admission::new(incidents.clone(), move |source| limits.is_trusted(source)),
         book,
         registry,
         store: state.store.clone(),
         journal: state.journal,
         voice,
+        incidents,
     };
     let shared = Arc::new(Shared::new(parts, posts));
     shared.restore_registrations();
@@ -514,24 +530,6 @@ async fn recover(shared: &Arc<Shared>, posts: &Posts) {
     for (call, last) in told {
         let work = move |local: &_| Call::recovered_told(local, &last);
         send(call.into(), Box::new(work)).await;
-    }
-}
-
-/// Everything that happens by itself, about once a second.
-async fn look_after(shared: Arc<Shared>, commands: Arc<Commands>) {
-    let mut second = interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        second.tick().await;
-        contain(Part::Housekeeping, || {
-            for kept in shared.registry.expire(shared.clock.now()) {
-                shared.keep_registration(&kept, None);
-                shared.announce_registration(&kept);
-            }
-            let bindings = shared.registry.bindings();
-            shared.bindings.store(bindings, Ordering::Relaxed);
-            commands.expire();
-        });
     }
 }
 

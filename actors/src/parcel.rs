@@ -66,7 +66,12 @@ pub(crate) enum Parcel {
     /// A connection is up.
     Opened(Opened),
     /// A connection is down.
-    Closed { connection: u64, why: Closed },
+    Closed {
+        connection: u64,
+        transport: Transport,
+        remote: SocketAddr,
+        why: Closed,
+    },
     /// A message for this arbiter, from a connection or from the socket of another arbiter.
     Arrived(Box<Arrival>),
     /// Bytes for a connection that lives here.

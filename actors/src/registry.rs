@@ -1,16 +1,19 @@
 //! Who is registered: the registrar's shards, each with one writer at a time and read from every
 //! thread without asking anybody.
 
+use std::net::SocketAddr;
+
 use bus_schema::{Actor, Cause, EventName, Reason, RegData, Registration, Text, Timestamp};
 use engine::{
-    Change, ChangeKind, Decision, Kept, Registrar, TokenKey,
+    Change, ChangeKind, Decision, Kept, Registrar, TokenKey, Transport,
     location::{Aor, Binding, Locations, SHARDS, shard_of},
 };
 use parking_lot::{RwLock, RwLockReadGuard};
-use sip::Now;
+use sip::{Message, Name, Now};
 
 use crate::{
     ack::Notice,
+    incidents::head,
     shared::Shared,
     store::{Store, Tree},
 };
@@ -152,7 +155,7 @@ pub(crate) fn registration(
     let text = |text: &str| (!text.is_empty()).then(|| Text::from(text));
     let transport = listeners
         .get(usize::from(binding.hop.listener()))
-        .map_or("udp", |listener| listener.transport.via());
+        .map_or("udp", |listener| listener.transport.as_str());
     let source = match binding.hop {
         engine::Hop::Udp { remote, .. } | engine::Hop::Connect { remote, .. } => {
             Some(remote.to_string().into())
@@ -162,7 +165,7 @@ pub(crate) fn registration(
     Registration {
         aor: aor.into(),
         contact: binding.contact().into(),
-        transport: transport.to_ascii_lowercase().into(),
+        transport: transport.into(),
         source,
         instance: text(binding.instance()),
         reg_id: (binding.reg_id != 0).then_some(binding.reg_id),
@@ -171,6 +174,30 @@ pub(crate) fn registration(
         bound_at: None,
         expires_at: Timestamp(u64::from(binding.expires) * 1000),
     }
+}
+
+/// What a REGISTER asked for that is refused: its first contact, if it had one.
+pub(crate) fn wanted(
+    request: &Message,
+    transport: Transport,
+    remote: SocketAddr,
+    now_ms: u64,
+) -> Option<Registration> {
+    let to = request.to().ok()?.uri().ok()?;
+    let contact = request.contacts().next().and_then(Result::ok);
+    let agent = request.text(Name::UserAgent);
+    Some(Registration {
+        aor: head(&engine::aor(to.user?, to.host.host)).into(),
+        contact: contact.map_or("", |contact| head(contact.uri)).into(),
+        transport: transport.as_str().into(),
+        source: Some(remote.to_string().into()),
+        instance: None,
+        reg_id: None,
+        q_milli: None,
+        user_agent: agent.map(|agent| head(agent).into()),
+        bound_at: None,
+        expires_at: Timestamp(now_ms),
+    })
 }
 
 impl Shared {
@@ -231,6 +258,7 @@ impl Shared {
                 RegData {
                     registration,
                     bindings,
+                    count: None,
                     cause,
                 },
             );

@@ -23,6 +23,7 @@ use crate::{
     clock::Clock,
     fault::{Part, contain},
     forget::{Forgotten, record_name},
+    incidents::Incidents,
     journal::{Draft, Entry, Journal},
     net::{Admission, NetLimits},
     parcel::{Parcel, Post, Posts},
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) journal: Journal,
     forgotten: Arc<Forgotten>,
     pub(crate) voice: Arc<Voice>,
+    pub(crate) incidents: Arc<Incidents>,
     pub(crate) sinks: Vec<Arc<dyn AckSink>>,
     /// No new calls any more.
     pub(crate) draining: AtomicBool,
@@ -84,6 +86,7 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) journal: Journal,
     pub(crate) voice: Voice,
+    pub(crate) incidents: Arc<Incidents>,
 }
 
 impl Shared {
@@ -111,6 +114,7 @@ impl Shared {
             store: parts.store,
             journal: parts.journal,
             voice: Arc::new(parts.voice),
+            incidents: parts.incidents,
             sinks: sinks.collect(),
             draining: AtomicBool::new(false),
             calls: AtomicU64::new(0),

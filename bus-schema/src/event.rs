@@ -85,7 +85,7 @@ event_names! {
     RegRemoved = "reg.removed",
     /// The connection of the binding is gone.
     RegLost = "reg.lost",
-    /// A REGISTER was refused.
+    /// A REGISTER was refused; summed up per source and reason.
     RegRejected = "reg.rejected",
     /// An agent registered.
     AgentRegistered = "agent.registered",
@@ -103,17 +103,17 @@ event_names! {
     BusGap = "bus.gap",
     /// Wrong credentials, summed up per source.
     SecurityAuthFailed = "security.auth_failed",
-    /// A source passed a rate limit.
+    /// A source passed a limit per source.
     SecurityRateLimited = "security.rate_limited",
-    /// Messages no client sends by mistake.
+    /// What came is no SIP, or breaks its rules.
     SecurityMalformed = "security.malformed",
-    /// An agent asked for what it may not do.
+    /// Somebody wants to speak in another's name, or to be relayed elsewhere.
     SecurityNotPermitted = "security.not_permitted",
     /// A source was shut out.
     SecurityBan = "security.ban",
     /// A source was let in again.
     SecurityUnban = "security.unban",
-    /// A certificate ends soon.
+    /// Our certificate ends soon, or has ended.
     SecurityCertificate = "security.certificate",
 }
 

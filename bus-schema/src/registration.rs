@@ -45,6 +45,9 @@ pub struct RegData {
     pub registration: Registration,
     /// How many bindings the address-of-record has after the event.
     pub bindings: u32,
+    /// For `reg.rejected`: how often since the last such event of this source and reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
     /// Why.
     pub cause: Cause,
 }

@@ -27,7 +27,7 @@ vocabulary! {
 pub struct Incident {
     /// How much it matters.
     pub severity: Severity,
-    /// The address it came from.
+    /// The address it came from; none: from more sources than are told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Text>,
     /// `udp`, `tcp`, `tls`, `ws` or `wss`.
@@ -38,7 +38,7 @@ pub struct Incident {
     pub aor: Option<Text>,
     /// How often since the last such event.
     pub count: u64,
-    /// Until when the source is shut out.
+    /// Until when the source is shut out; of a certificate, when it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }

@@ -87,6 +87,11 @@ limits! {
     /// A nonce is good for this long.
     nonce_ms = 300000 in 1000..=86400000;
 
+    /// Sources whose misdeeds are told one by one; those of more are told together.
+    incident_sources = 1024 in 16..=65536;
+    /// Between two events about the same misdeed of a source.
+    incident_ms = 10000 in 1000..=3600000;
+
     /// Calls at once.
     calls = 65536 in 1..=1048576;
     /// Targets that one request is forked to.

@@ -17,6 +17,7 @@ mod faults;
 mod flow;
 mod fork;
 mod hostile;
+mod incidents;
 mod meter;
 mod nats;
 mod phone;

@@ -1,12 +1,17 @@
 //! What an arbiter hands to the journal and the store, and who waits for it.
 
-use bus_schema::{CallEvent, EventName};
+use std::net::SocketAddr;
+
+use bus_schema::{CallEvent, EventName, Reason};
 use bytes::Bytes;
 use engine::{CallKey, Hop, Kept, location::Binding};
 use sip::Message;
 
 use super::Local;
-use crate::{ack::Notice as Acknowledge, answered::Before, call::Heard};
+use crate::{
+    ack::Notice as Acknowledge, answered::Before, call::Heard, incidents::Details,
+    registry::registration,
+};
 
 /// Who waits until something is durable.
 pub(super) enum Awaited {
@@ -22,6 +27,8 @@ pub(crate) struct Registering {
     /// The answer if it cannot be kept.
     pub(crate) failed: Bytes,
     pub(crate) way: Hop,
+    /// Whose it is.
+    pub(crate) remote: SocketAddr,
     /// By which its repeats find the answer.
     pub(crate) transaction: Option<u64>,
 }
@@ -91,6 +98,7 @@ impl Local {
             reply,
             failed,
             way,
+            remote,
             transaction,
         } = registering;
         if durable {
@@ -98,6 +106,16 @@ impl Local {
             self.shared.announce_registration(&kept);
         } else {
             self.shared.registry.revert(&kept.aor, before);
+            let (name, reason) = (EventName::RegRejected, Reason::TemporaryFailure);
+            let incidents = &self.shared.incidents;
+            incidents.note(name, reason, remote.ip(), || Details {
+                status: Some(500),
+                wanted: kept
+                    .changes
+                    .first()
+                    .map(|change| registration(&kept.aor, &change.binding, &self.shared.listeners)),
+                ..Details::default()
+            });
             self.answer_register(transaction, way, failed);
         }
     }

@@ -35,6 +35,8 @@ pub(crate) async fn connect(
         Ok(Err(_)) | Err(_) => {
             post.send(Parcel::Closed {
                 connection,
+                transport: Transport::Tcp,
+                remote,
                 why: Closed::Failed,
             })
             .await;

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bus_schema::{EventName, Reason};
 use engine::{Hop, Transport};
 use parking_lot::Mutex;
 use rustls::ServerConfig;
@@ -29,6 +30,7 @@ use super::{
     stream::Wire,
 };
 use crate::fault::{Part, contain_async, tend};
+use crate::incidents::{Details, Incidents};
 use crate::limit::refused;
 use crate::parcel::{Arrival, Closed, Opened, Parcel, Post, Posts};
 
@@ -54,6 +56,7 @@ pub(crate) struct Admission {
     open: AtomicUsize,
     shaking: AtomicUsize,
     by_source: Mutex<HashMap<IpAddr, usize>>,
+    incidents: Arc<Incidents>,
     trusted: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
@@ -68,12 +71,16 @@ pub(crate) struct Permit {
 }
 
 impl Admission {
-    pub(crate) fn new(trusted: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Arc<Self> {
+    pub(crate) fn new(
+        incidents: Arc<Incidents>,
+        trusted: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             next: AtomicU64::new(1),
             open: AtomicUsize::new(0),
             shaking: AtomicUsize::new(0),
             by_source: Mutex::default(),
+            incidents,
             trusted: Box::new(trusted),
         })
     }
@@ -83,13 +90,24 @@ impl Admission {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn enter(self: &Arc<Self>, source: IpAddr, limits: &NetLimits) -> Option<Permit> {
+    fn enter(
+        self: &Arc<Self>,
+        source: IpAddr,
+        transport: Transport,
+        limits: &NetLimits,
+    ) -> Option<Permit> {
         let counted = !(self.trusted)(source);
         if counted {
             let mut by_source = self.by_source.lock();
             let open = by_source.entry(source).or_insert(0);
             if *open >= limits.connections_per_source {
                 refused("connections_per_source");
+                let (name, reason) = (EventName::SecurityRateLimited, Reason::RateLimited);
+                self.incidents.note(name, reason, source, || Details {
+                    transport: Some(transport),
+                    text: Some("connections_per_source"),
+                    ..Details::default()
+                });
                 return None;
             }
             *open += 1;
@@ -189,7 +207,8 @@ async fn accept_all(
                 continue;
             }
         };
-        let Some(permit) = admission.enter(remote.ip(), &listener.limits) else {
+        let Some(permit) = admission.enter(remote.ip(), listener.transport, &listener.limits)
+        else {
             metrics::counter!("ifbus_connections_refused_total").increment(1);
             continue;
         };
@@ -311,7 +330,7 @@ pub(super) async fn run<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (writer, outgoing) = mpsc::channel(limits.write_queue());
-    let transport = arrival.transport;
+    let (transport, remote) = (arrival.transport, arrival.remote);
     if !post
         .send(Parcel::Opened(Opened {
             connection,
@@ -334,5 +353,11 @@ pub(super) async fn run<S>(
     };
     // After a panic nobody knows where its messages begin. Its owner must hear of it.
     let why = why.unwrap_or(Closed::Failed);
-    post.send(Parcel::Closed { connection, why }).await;
+    let closed = Parcel::Closed {
+        connection,
+        transport,
+        remote,
+        why,
+    };
+    post.send(closed).await;
 }

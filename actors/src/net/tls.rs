@@ -35,11 +35,19 @@ pub enum TlsError {
     SelfSigned(#[from] rcgen::Error),
 }
 
+/// Who we are to whom connects.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) config: Arc<ServerConfig>,
+    /// Our own certificate, in DER.
+    pub(crate) leaf: CertificateDer<'static>,
+}
+
 /// The server side of TLS 1.2 and 1.3 with the certificate in `cert` and `key`.
 ///
 /// # Errors
 /// When a file is unreadable, holds no PEM, or the two are no pair.
-pub(crate) fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+pub(crate) fn identity(cert: &Path, key: &Path) -> Result<Identity, TlsError> {
     let name = |path: &Path| path.display().to_string();
     let chain = CertificateDer::pem_slice_iter(&read(cert)?)
         .collect::<Result<Vec<_>, _>>()
@@ -49,6 +57,7 @@ pub(crate) fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>
             path: name(cert),
             what: "certificate",
         })?;
+    let leaf = chain[0].clone();
     let secret = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| TlsError::Pem {
         path: name(key),
         what: "private key",
@@ -60,14 +69,15 @@ pub(crate) fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.max_early_data_size = 0;
     config.send_tls13_tickets = 1;
-    Ok(Arc::new(config))
+    let config = Arc::new(config);
+    Ok(Identity { config, leaf })
 }
 
 /// The certificate in `folder`, made for `names` (hosts or addresses) if it is not there yet.
 ///
 /// # Errors
 /// When the folder cannot be written or the certificate cannot be made.
-pub(crate) fn self_signed(folder: &Path, names: &[String]) -> Result<Arc<ServerConfig>, TlsError> {
+pub(crate) fn self_signed(folder: &Path, names: &[String]) -> Result<Identity, TlsError> {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     if !(cert.exists() && key.exists()) {
         let pair = rcgen::generate_simple_self_signed(names.to_vec())?;
@@ -75,7 +85,7 @@ pub(crate) fn self_signed(folder: &Path, names: &[String]) -> Result<Arc<ServerC
         write(&key, pair.signing_key.serialize_pem().as_bytes(), 0o600)?;
         write(&cert, pair.cert.pem().as_bytes(), 0o644)?;
     }
-    server_config(&cert, &key)
+    identity(&cert, &key)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -125,9 +135,9 @@ mod tests {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         self_signed(a.path(), &["a".to_owned()]).unwrap();
         self_signed(b.path(), &["b".to_owned()]).unwrap();
-        let wrong = server_config(&a.path().join("cert.pem"), &b.path().join("key.pem"));
+        let wrong = identity(&a.path().join("cert.pem"), &b.path().join("key.pem"));
         assert!(matches!(wrong, Err(TlsError::Pair(_))), "{wrong:?}");
-        let none = server_config(&a.path().join("key.pem"), &a.path().join("key.pem"));
+        let none = identity(&a.path().join("key.pem"), &a.path().join("key.pem"));
         assert!(matches!(none, Err(TlsError::Pem { .. })));
     }
 }

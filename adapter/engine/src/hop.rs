@@ -32,6 +32,18 @@ impl Transport {
         }
     }
 
+    /// As the bus and the log write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
     /// As a `transport=` URI parameter writes it. RFC 7118 5.2.2: `ws` stands for both forms.
     #[must_use]
     pub fn param(self) -> &'static str {

@@ -68,6 +68,8 @@ pub struct Registration<'a> {
 pub struct Decision {
     /// Its status.
     pub status: u16,
+    /// The reason phrase of a refusal.
+    pub reason: &'static str,
     /// The whole response; it is sent once `kept` is durable.
     pub reply: Bytes,
     /// What changed; none for a query and for a refusal.
@@ -161,6 +163,7 @@ impl Registrar {
             Ok(update) => self.commit(seconds, registration, update),
             Err(refusal) => Decision {
                 status: refusal.status,
+                reason: refusal.reason,
                 reply: reply::refuse(registration, &refusal),
                 kept: None,
                 before: Vec::new(),
@@ -278,6 +281,7 @@ impl Registrar {
         };
         Decision {
             status: 200,
+            reason: "OK",
             reply,
             kept,
             before,

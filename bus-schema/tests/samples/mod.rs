@@ -265,6 +265,7 @@ fn events() -> Vec<Sample> {
                     RegData {
                         registration: registration(),
                         bindings,
+                        count: (name == E::RegRejected).then_some(3),
                         cause: Cause::new(actor, reason),
                     },
                 ))
