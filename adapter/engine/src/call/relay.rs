@@ -395,7 +395,13 @@ impl Call {
         };
         let (server, is_invite, to) = (relay.server, relay.is_invite(), relay.to);
         let cseq = relay.request.cseq().map_or(0, |cseq| cseq.seq);
-        let words = String::from_utf8_lossy(message.reason());
+        let mut words = String::from_utf8_lossy(message.reason());
+        let mut status = status;
+        let accepts = is_invite && (200..300).contains(&status);
+        if accepts {
+            // As with the first INVITE of a call: no other 2xx means anything to it.
+            (status, words) = (200, phrase(200).into());
+        }
         // A newcomer's request has no tag of ours yet.
         let tag = self.token(relay.from);
         let mut out = reply(&relay.request, status, &words, Some(tag.as_str()));
@@ -408,7 +414,7 @@ impl Call {
         }
         headers::copy(&mut out, message, self.trust(at), Body::Kept);
         let bytes = out.body(None, message.body());
-        if is_invite && (200..300).contains(&status) {
+        if accepts {
             self.send_answer(now, at, server, cseq, Some(to), bytes);
         } else {
             let leg = self.legs[at].id;

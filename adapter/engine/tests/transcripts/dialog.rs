@@ -67,6 +67,21 @@ fn the_caller_holds_and_resumes() {
     assert_eq!(holds[holds.len() - 2..], ["remote", "none"]);
 }
 
+#[test]
+fn an_odd_2xx_is_passed_on_as_200() {
+    let mut scene = answered();
+    scene.request(A, "INVITE", "", OFFER);
+    scene.answer(B, "INVITE", 202, "bob", ANSWER);
+    scene.ack(A, "");
+    assert_snapshot!(scene.told(), @r"
+    b: > INVITE offer
+    a: > 200 INVITE answer
+    persist
+    * call.updated a in_progress by caller renegotiated
+    b: > ACK
+    ");
+}
+
 /// A restart must not fall behind the CSeq numbers that were used.
 #[test]
 fn the_record_follows_the_numbers_of_many_requests() {
