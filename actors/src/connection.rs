@@ -74,7 +74,13 @@ impl Connection {
 
     fn write(&mut self, bytes: Bytes) -> bool {
         match &mut self.way {
-            Way::Open(writer) => writer.try_send(bytes).is_ok(),
+            Way::Open(writer) => {
+                let taken = writer.try_send(bytes).is_ok();
+                if taken {
+                    self.local.traffic().sent(self.transport);
+                }
+                taken
+            }
             Way::Opening(waiting) => {
                 let room = waiting.len() < self.local.shared.net.write_queue();
                 if room {

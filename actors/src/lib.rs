@@ -46,6 +46,7 @@ mod relay;
 mod shared;
 pub mod store;
 mod timers;
+mod traffic;
 
 pub use fault::{Moment, Part};
 pub use net::{Asset, Assets, TlsError};

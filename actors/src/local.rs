@@ -34,6 +34,7 @@ use crate::{
     relay::Relay,
     shared::Shared,
     timers::{Owner, Timers},
+    traffic::Traffic,
 };
 
 /// The state of one arbiter.
@@ -106,6 +107,7 @@ impl Local {
             return;
         };
         if let Err(fault) = message.check() {
+            self.traffic().received(arrival.transport);
             self.note_malformed(arrival.remote, arrival.transport);
             if message.is_request() && message.method() != Some(Method::Ack) {
                 let bytes = self.refuse(message, fault.status, fault.reason);
@@ -124,6 +126,7 @@ impl Local {
             }
             return;
         }
+        self.traffic().received(arrival.transport);
         match place {
             Place::Leg(token) => self.to_leg(token, arrival),
             Place::Front { .. } => self.to_front(arrival),
@@ -258,7 +261,10 @@ impl Local {
         let socket = self.sockets.borrow().get(&listener).cloned();
         // A full send buffer is a lost datagram, which retransmission is for.
         socket.is_some_and(|socket| match socket.try_send_to(bytes, remote) {
-            Ok(_) => true,
+            Ok(_) => {
+                self.traffic().sent(Transport::Udp);
+                true
+            }
             Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
         })
     }
@@ -362,6 +368,11 @@ impl Local {
         self.shared
             .token_key
             .hash(&[b"merged", call_id, from, cseq])
+    }
+
+    /// Where the messages of this arbiter are counted.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.shared.traffic[self.index]
     }
 
     // ---- timers

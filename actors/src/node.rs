@@ -43,6 +43,7 @@ use crate::{
     registry::Registry,
     shared::{Parts, Shared, Voice},
     store::Tree,
+    traffic,
 };
 
 /// How long the bus may take to get the last events.
@@ -279,6 +280,13 @@ impl Node {
     pub fn measure(&self) {
         metrics::gauge!("ifbus_calls").set(self.calls() as f64);
         metrics::gauge!("ifbus_registrations").set(self.shared.registry.bindings() as f64);
+        metrics::gauge!("ifbus_connections").set(self.shared.admission.open() as f64);
+        traffic::measure(&self.shared.traffic);
+        if self.health.is_some()
+            && let Some(outbox) = self.shared.journal.outbox()
+        {
+            metrics::gauge!("ifbus_journal_unpublished").set(outbox.unpublished() as f64);
+        }
     }
 
     /// Has `part` panic the next time it works on an arbiter of this node or on the calling thread.

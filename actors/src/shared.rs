@@ -30,6 +30,7 @@ use crate::{
     random::random_bytes,
     registry::Registry,
     store::{Store, Tree},
+    traffic::Traffic,
 };
 
 /// Transactions that one leg or relay may have at once; a well-behaved one has two or three.
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) bindings: AtomicU64,
     /// Names that are being looked up.
     pub(crate) look_ups: AtomicUsize,
+    /// By arbiter.
+    pub(crate) traffic: Vec<Traffic>,
     node_seq: AtomicU64,
 }
 
@@ -120,6 +123,7 @@ impl Shared {
             calls: AtomicU64::new(0),
             bindings: AtomicU64::new(0),
             look_ups: AtomicUsize::new(0),
+            traffic: posts.iter().map(|_| Traffic::default()).collect(),
             node_seq: AtomicU64::new(0),
         }
     }

@@ -29,5 +29,6 @@ mod restart;
 mod secrets;
 mod session;
 mod stage;
+mod traffic;
 mod transfer;
 mod wire;

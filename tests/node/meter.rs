@@ -19,8 +19,13 @@ pub(crate) fn start() {
 
 /// What a counter with one label has come to.
 pub(crate) fn count(name: &str, label: &str, value: &str) -> u64 {
+    sample(&format!("{name}{{{label}=\"{value}\"}}"))
+}
+
+/// A sample, as the page names it; 0 if it is not there.
+pub(crate) fn sample(name: &str) -> u64 {
     let page = PAGE.get().unwrap().render();
-    let line = format!("{name}{{{label}=\"{value}\"}} ");
-    let counted = page.lines().find_map(|text| text.strip_prefix(&line));
-    counted.map_or(0, |count| count.parse().unwrap())
+    let values = page.lines().filter_map(|line| line.strip_prefix(name));
+    let mut values = values.filter_map(|value| value.strip_prefix(' '));
+    values.next().map_or(0, |value| value.parse().unwrap())
 }

@@ -1,5 +1,7 @@
 //! What the product promises in two places is the same in both.
 
+use std::collections::BTreeSet;
+
 use config::{Config, DEFAULT_FILE};
 
 use crate::files::{none, root, rust};
@@ -25,6 +27,30 @@ fn the_manual_names_every_key() {
         }
     }
     none(&wrong, "keys that docs/configuration.md does not explain");
+}
+
+#[test]
+fn the_manual_names_every_metric() {
+    let manual = std::fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let told = names(&manual, "`ifbus_", &['`', '{']);
+    let mut counted = BTreeSet::new();
+    for file in rust() {
+        if file.path.starts_with("actors/src/") || file.path.starts_with("adapter/src/") {
+            counted.extend(names(&file.text, "!(\"ifbus_", &['"']));
+        }
+    }
+    let wrong: Vec<_> = told.symmetric_difference(&counted).cloned().collect();
+    none(
+        &wrong,
+        "metrics that are in the code or in docs/operating.md, and not in both",
+    );
+}
+
+/// What follows `start`, up to one of `ends`.
+fn names(text: &str, start: &str, ends: &[char]) -> BTreeSet<String> {
+    let parts = text.split(start).skip(1);
+    let names = parts.filter_map(|part| part.split(ends).next());
+    names.map(str::to_owned).collect()
 }
 
 /// Agents in other languages have to spell subjects; our Rust asks `bus_schema`.

@@ -123,6 +123,11 @@ impl Outbox {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
+    /// Entries that may be published and are not yet with the bus.
+    pub fn unpublished(&self) -> u64 {
+        self.horizon().saturating_sub(self.acknowledged())
+    }
+
     pub(super) fn push(&self, records: impl Iterator<Item = Record>) {
         let mut ring = self.ring.lock();
         for record in records {

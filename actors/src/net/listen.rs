@@ -85,6 +85,11 @@ impl Admission {
         })
     }
 
+    /// Connections that peers have made and that are there now.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// A number that no other connection of this process has.
     pub(crate) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
