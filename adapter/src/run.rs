@@ -22,7 +22,7 @@ pub(crate) fn demo() -> Config {
 
 /// Runs until a signal. 0: ended as asked; 1: it did not start.
 pub(crate) fn run(config: Config, file: Option<PathBuf>) -> ExitCode {
-    telemetry::start(&config.log);
+    let log = telemetry::start(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(actors::shared_threads())
         .thread_name("shared")
@@ -32,7 +32,10 @@ pub(crate) fn run(config: Config, file: Option<PathBuf>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(serve(config, file)) {
+    let served = runtime.block_on(serve(config, file));
+    // What was logged stands before what is complained of.
+    drop(log);
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

@@ -1,9 +1,22 @@
 //! The log: text or JSON, on standard error.
 
-use std::io::IsTerminal;
+mod lines;
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io,
+    io::IsTerminal,
+    panic,
+};
 
 use config::{Log, LogFormat, LogLevel};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    EnvFilter, fmt,
+    fmt::{MakeWriter, writer::BoxMakeWriter},
+};
+
+pub(crate) use lines::Flush;
+use lines::Lines;
 
 /// Libraries whose own chatter is not for operators.
 const QUIET: [&str; 5] = [
@@ -14,8 +27,28 @@ const QUIET: [&str; 5] = [
     "tungstenite=warn",
 ];
 
-/// Starts the log as configured; `IFBUS_LOG` (tracing's filter syntax) has the last word.
-pub(crate) fn start(log: &Log) {
+/// Starts the log as configured; `IFBUS_LOG` (tracing's filter syntax) has the last word. What it
+/// gives back is held to the end of the process.
+pub(crate) fn start(log: &Log) -> Option<Flush> {
+    let (writer, flush) = match Lines::start(io::stderr()) {
+        Ok((lines, flush)) => (BoxMakeWriter::new(lines), Some(flush)),
+        Err(_) => (BoxMakeWriter::new(io::stderr), None),
+    };
+    write_to(log, writer);
+    panic::set_hook(Box::new(|panic| {
+        // A text that was put together may hold words of a message, credentials and all.
+        let why = panic.payload().downcast_ref::<&'static str>();
+        let at = panic.location().map(ToString::to_string);
+        let thread = std::thread::current();
+        // With RUST_BACKTRACE; of names and places alone.
+        let backtrace = Backtrace::capture();
+        let way = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        tracing::error!(at, why, thread = thread.name(), way, "panic: a bug");
+    }));
+    flush
+}
+
+fn write_to(log: &Log, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
     let level = match log.level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
@@ -31,8 +64,8 @@ pub(crate) fn start(log: &Log) {
         .fold(filter, EnvFilter::add_directive);
     let builder = fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(writer)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     let started = match log.format {
         LogFormat::Text => builder.try_init(),
@@ -44,8 +77,9 @@ pub(crate) fn start(log: &Log) {
 
 /// For commands whose output is the point: nothing but errors.
 pub(crate) fn quiet() {
-    start(&Log {
+    let log = Log {
         format: LogFormat::Text,
         level: LogLevel::Error,
-    });
+    };
+    write_to(&log, io::stderr);
 }
