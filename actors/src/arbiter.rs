@@ -185,6 +185,9 @@ fn datagram(local: &Local, listener: u16, bytes: &Bytes, remote: std::net::Socke
     if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
         return;
     }
+    if local.is_shut_out(remote) {
+        return;
+    }
     let hop = Hop::Udp { listener, remote };
     match sip::Message::parse_datagram(bytes.clone(), &local.shared.net.message) {
         Ok(message) => local.arrived(Arrival {

@@ -1,10 +1,11 @@
 //! What the configuration says, in the form in which the engine reads it. A reload makes a new one.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use config::{Config, Limits};
 use engine::{
-    Demand, Domain, Domains, Listener, RegistrarSettings, Seed, Timeouts, Users, route::Routes,
+    DefenceSettings, Demand, Domain, Domains, Listener, RegistrarSettings, Seed, Timeouts, Users,
+    route::Routes,
 };
 use sip::digest::{Algorithm, Ha1};
 
@@ -29,6 +30,9 @@ pub(crate) struct Book {
     pub(crate) forks_max: usize,
     /// The longest body of a command.
     pub(crate) command_bytes_max: usize,
+    /// Networks that are exempt from the limits per source.
+    trusted: Vec<config::Network>,
+    pub(crate) defence: DefenceSettings,
 }
 
 impl Book {
@@ -61,7 +65,36 @@ impl Book {
             hops_max: size(config.limits.hops),
             forks_max: size(config.limits.forks),
             command_bytes_max: size(config.limits.command_bytes),
+            trusted: config.limits.trusted.clone(),
+            defence: defence(&config.limits),
         }
+    }
+
+    /// Whether `source` is exempt from the limits per source.
+    pub(crate) fn is_trusted(&self, source: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(source))
+    }
+}
+
+fn defence(limits: &Limits) -> DefenceSettings {
+    let seconds = |value| Duration::from_secs(u64::from(value));
+    DefenceSettings {
+        rates: [
+            limits.source_invites_per_s,
+            limits.source_registers_per_s,
+            limits.source_requests_per_s,
+        ],
+        failures: limits.auth_failures,
+        window: seconds(limits.auth_failures_s),
+        ban: seconds(limits.ban_s),
+        ban_max: seconds(limits.ban_max_s),
+        sources: size(limits.sources),
+        bans: size(limits.bans),
+        scanners: limits
+            .scanners
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
     }
 }
 

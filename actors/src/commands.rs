@@ -265,6 +265,8 @@ impl Commands {
         let outcome = match command.data {
             AdminVerb::Reload(_) => self.admin.reload(),
             AdminVerb::Drain(data) => self.admin.drain(data),
+            AdminVerb::Ban(data) => self.shared.ban(&data),
+            AdminVerb::Unban(data) => self.shared.unban(&data),
         };
         pending.finish(outcome);
     }

@@ -2,6 +2,8 @@
 //! for us, and turns what may go on into calls and relays. It keeps nothing for those it refuses
 //! (RFC 3261 8.2.7): a flood of them costs no memory.
 
+mod guard;
+
 use std::{
     net::{Ipv4Addr, SocketAddr},
     rc::Rc,
@@ -12,7 +14,8 @@ use actix::{Actor, Context, Handler, Message as Letter};
 use bus_schema::{EventName, Reason};
 use bytes::Bytes;
 use engine::{
-    AuthSettings, Authenticator, Caller, Challenge, Directory, Hop, Outcome, Token, Transport,
+    AuthSettings, Authenticator, Caller, Challenge, Directory, Hop, Outcome, Seed, Token,
+    Transport,
     location::Locations,
     relay,
     replaces::{self, Asked},
@@ -26,7 +29,7 @@ use crate::{
     incidents::{Details, head},
     limit::refused,
     local::{Local, Registering},
-    random::{random_bytes, random_u64},
+    random::{random_bytes, random_u64, random_u128},
     registry::wanted,
     relay::Relay,
 };
@@ -73,6 +76,9 @@ impl Front {
         let Some(message) = self.local.to_transaction(message, hop) else {
             return;
         };
+        if !self.may_ask(&message, hop) {
+            return;
+        }
         if has_too_many_hops(&message, self.local.shared.book.load().hops_max) {
             refused("hops");
             if message.method() != Some(Method::Ack) {
@@ -111,11 +117,12 @@ impl Front {
         let mut out = sip::reply(request, challenge.status, challenge.reason(), Some(&tag));
         challenge.write(&mut out);
         self.local.reply(request, hop, out.end());
-        if challenge.failure.is_some() {
+        if let Some(failed) = &challenge.failure {
             self.incident(EventName::SecurityAuthFailed, request, Reason::Unauthorized);
             if request.method() == Some(Method::Register) {
                 self.note_rejected(request, challenge.status, challenge.reason());
             }
+            self.failed(hop, failed);
         }
     }
 
@@ -194,6 +201,7 @@ impl Front {
             .authenticator
             .call(now, random_u64(), directory, request, false)
         {
+            Outcome::Allowed(Caller::User(user)) if !self.proved(request, hop, &user) => None,
             Outcome::Allowed(caller) => Some(caller),
             Outcome::Challenge(challenge) => {
                 self.challenge(request, hop, &challenge);
@@ -220,6 +228,7 @@ impl Front {
             .authenticator
             .register(now, random_u64(), directory, request)
         {
+            Outcome::Allowed(Caller::User(user)) if !self.proved(request, hop, &user) => None,
             Outcome::Allowed(caller) => Some(caller),
             Outcome::Challenge(challenge) => {
                 self.challenge(request, hop, &challenge);
@@ -423,6 +432,7 @@ impl Front {
 fn authenticator(local: &Local) -> Authenticator {
     Authenticator::new(AuthSettings {
         secret: NonceSecret(random_bytes()),
+        marks: Seed(random_u128()),
         nonce_life: local.shared.nonces.life,
         nonces_max: local.shared.nonces.most,
     })

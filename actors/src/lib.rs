@@ -26,6 +26,7 @@ mod certificate;
 pub mod clock;
 mod commands;
 mod connection;
+mod defence;
 mod dialog;
 mod fault;
 mod forget;

@@ -30,6 +30,7 @@ use crate::{
     dialog::{Dialog, Order},
     front::{Front, Knock},
     incidents::Details,
+    limit::refused,
     parcel::{Arrival, Parcel, Posts},
     relay::Relay,
     shared::Shared,
@@ -106,6 +107,11 @@ impl Local {
         let Some(message) = &arrival.message else {
             return;
         };
+        if let Hop::Flow { connection, .. } = arrival.hop
+            && self.is_shut_out(arrival.remote)
+        {
+            return self.hang_up(connection);
+        }
         if let Err(fault) = message.check() {
             self.traffic().received(arrival.transport);
             self.note_malformed(arrival.remote, arrival.transport);
@@ -131,6 +137,16 @@ impl Local {
             Place::Leg(token) => self.to_leg(token, arrival),
             Place::Front { .. } => self.to_front(arrival),
         }
+    }
+
+    /// Whether all that comes from there is dropped unread.
+    pub(crate) fn is_shut_out(&self, remote: SocketAddr) -> bool {
+        let defences = &self.shared.defences;
+        let shut_out = defences.is_banned(|| self.clock.now(), remote.ip());
+        if shut_out {
+            refused("bans");
+        }
+        shut_out
     }
 
     fn to_leg(&self, token: Token, arrival: Arrival) {

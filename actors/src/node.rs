@@ -32,6 +32,7 @@ use crate::{
     call::{Call, Heard},
     clock::Clock,
     commands::{CommandLimits, Commands},
+    defence::Defences,
     forget::call_key,
     incidents::Incidents,
     journal::last_events,
@@ -409,6 +410,10 @@ fn shared(
         Limits::ms(limits.incident_ms),
         limit(limits.incident_sources),
     ));
+    let trusted = move |source| limits.is_trusted(source);
+    let defences = Arc::new(Defences::new(&book.defence));
+    let judges = defences.clone();
+    let shut_out = move |source| judges.is_banned(|| clock.now(), source);
     let voice = Voice {
         source: bus_schema::Source::new(&book.tenant, &config.node.id),
         encoding: encoding(config),
@@ -419,7 +424,8 @@ fn shared(
         home,
         net,
         nonces: crate::book::nonces(config),
-        admission: Admission::new(incidents.clone(), move |source| limits.is_trusted(source)),
+        admission: Admission::new(incidents.clone(), trusted, shut_out),
+        defences,
         book,
         registry,
         store: state.store.clone(),
@@ -562,6 +568,7 @@ fn reload(shared: &Shared, file: &Path) -> Result<(), Diagnostics> {
     let loaded = config::load(file)?;
     let book = Book::new(&loaded.config, &shared.listeners);
     shared.registry.configure(book.registrar);
+    shared.defences.set(&book.defence);
     shared.book.store(Arc::new(book));
     Ok(())
 }

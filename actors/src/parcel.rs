@@ -26,7 +26,7 @@ impl Arrival {
     /// The same way, carrying `message`.
     pub(crate) fn with(&self, message: Message) -> Self {
         Self {
-            message: Some(message),
+            message: Some(message.with_source(self.remote)),
             ..self.clone()
         }
     }

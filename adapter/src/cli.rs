@@ -1,7 +1,7 @@
 //! The command line. `run`, `check` and `schema` work alone; everything else speaks the public bus
 //! contract, as any agent would.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
 use bus_schema::CallRef;
 use clap::{Parser, Subcommand};
@@ -48,6 +48,21 @@ enum Command {
     },
     /// List the nodes there are.
     Nodes,
+    /// List who is shut out.
+    Bans,
+    /// Drop all that comes from an address.
+    Ban {
+        /// Of IPv6 the whole /64.
+        source: IpAddr,
+        /// For how long; absent: as long as a first offence costs.
+        #[arg(long, value_name = "SECONDS")]
+        seconds: Option<u64>,
+    },
+    /// Let an address in again, and every user who is shut out there.
+    Unban {
+        /// As `bans` lists it.
+        source: IpAddr,
+    },
     /// Call FROM, and when it answers, call TO and join the two.
     Originate {
         /// Who is called first: user@domain or a SIP URI.
@@ -99,6 +114,12 @@ impl Cli {
             Command::Calls => ask(config, json, client::Task::Calls),
             Command::Registrations { aor } => ask(config, json, client::Task::Registrations(aor)),
             Command::Nodes => ask(config, json, client::Task::Nodes),
+            Command::Bans => ask(config, json, client::Task::Bans),
+            Command::Ban { source, seconds } => {
+                let ban_ms = seconds.map(|seconds| seconds.saturating_mul(1000));
+                ask(config, json, client::Task::Ban { source, ban_ms })
+            }
+            Command::Unban { source } => ask(config, json, client::Task::Unban(source)),
             Command::Originate {
                 from,
                 to,

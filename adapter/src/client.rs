@@ -1,12 +1,12 @@
 //! The commands that ask a running adapter, over the public bus contract alone.
 
-use std::{process::ExitCode, time::Duration};
+use std::{net::IpAddr, process::ExitCode, time::Duration};
 
 use async_nats::{Client, ConnectOptions};
 use bus_schema::{
-    AgentVerb, CallRef, CallVerb, Calls, Command, CommandError, Encoding, ErrorCode, Hangup, Nodes,
-    Originate, Originated, QueryCalls, QueryNodes, QueryRegistrations, QueryVerb, Received,
-    Registrations, Reply, Subject, Topic, filter,
+    AdminVerb, AgentVerb, Ban, Bans, CallRef, CallVerb, Calls, Command, CommandError, Encoding,
+    ErrorCode, Hangup, Nodes, Originate, Originated, QueryBans, QueryCalls, QueryNodes,
+    QueryRegistrations, QueryVerb, Received, Registrations, Reply, Subject, Topic, Unban, filter,
 };
 use config::{BusUrl, Config, Login};
 use futures_util::StreamExt;
@@ -25,6 +25,12 @@ pub(crate) enum Task {
     Calls,
     Registrations(Option<String>),
     Nodes,
+    Bans,
+    Ban {
+        source: IpAddr,
+        ban_ms: Option<u64>,
+    },
+    Unban(IpAddr),
     Originate {
         from: String,
         to: String,
@@ -96,6 +102,20 @@ async fn carry_out(config: &Config, json: bool, task: Task) -> Result<(), Failur
         Task::Calls => bus.calls().await,
         Task::Registrations(aor) => bus.registrations(aor).await,
         Task::Nodes => bus.nodes().await,
+        Task::Bans => {
+            let verb = QueryVerb::Bans(QueryBans {});
+            let bans: Bans = bus.query(verb).await?;
+            bus.show_bans(&bans);
+            Ok(())
+        }
+        Task::Ban { source, ban_ms } => {
+            let source = source.to_string().into();
+            bus.administer(AdminVerb::Ban(Ban { source, ban_ms })).await
+        }
+        Task::Unban(source) => {
+            let source = source.to_string().into();
+            bus.administer(AdminVerb::Unban(Unban { source })).await
+        }
         Task::Originate {
             from,
             to,
@@ -207,6 +227,30 @@ impl Bus {
             verb: verb.word(),
         };
         self.ask(topic, &Command::new(verb)).await
+    }
+
+    async fn administer(&self, verb: AdminVerb) -> Result<(), Failure> {
+        let topic = Topic::Admin {
+            agent: AGENT,
+            verb: verb.word(),
+        };
+        let bans: Bans = self.ask(topic, &Command::new(verb)).await?;
+        self.show_bans(&bans);
+        Ok(())
+    }
+
+    fn show_bans(&self, bans: &Bans) {
+        for ban in &bans.bans {
+            if self.json {
+                console::say(serde_json::json!(ban));
+            } else {
+                let whom = ban.aor.as_deref().unwrap_or("everybody");
+                console::say(format_args!(
+                    "{}  {whom}  until {}  ({} times)",
+                    ban.source, ban.until, ban.times
+                ));
+            }
+        }
     }
 
     async fn calls(&self) -> Result<(), Failure> {

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Body, Command, verbs};
+use crate::error::CommandError;
 use crate::text::Text;
+use crate::timestamp::Timestamp;
 
 verbs! {
     /// What an administrator asks of the nodes.
@@ -13,6 +15,10 @@ verbs! {
         Reload(Reload) = "reload",
         /// Take no new calls, and leave when those there are have ended.
         Drain(Drain) = "drain",
+        /// Drop all that comes from an address.
+        Ban(Ban) = "ban",
+        /// Let an address in again.
+        Unban(Unban) = "unban",
     }
 }
 
@@ -41,6 +47,69 @@ pub struct Drain {
 }
 
 impl Body for Drain {}
+
+/// Drops all that comes from an address, on the node that hears it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ban {
+    /// The IP address; of IPv6 the /64 it is in.
+    #[serde(default)]
+    #[schemars(required)]
+    pub source: Text,
+    /// For how long; absent: as long as a first offence costs (`limits.ban_s`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ban_ms: Option<u64>,
+}
+
+impl Body for Ban {
+    fn check(&self) -> Result<(), CommandError> {
+        check_source(&self.source)
+    }
+}
+
+/// Lets an address in again, and every user who is shut out there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unban {
+    /// The IP address.
+    #[serde(default)]
+    #[schemars(required)]
+    pub source: Text,
+}
+
+impl Body for Unban {
+    fn check(&self) -> Result<(), CommandError> {
+        check_source(&self.source)
+    }
+}
+
+fn check_source(source: &str) -> Result<(), CommandError> {
+    match source.parse::<core::net::IpAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(CommandError::bad_field("data.source", "not an IP address")),
+    }
+}
+
+/// Who is shut out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Banned {
+    /// The IP address; of IPv6 the first of the /64.
+    pub source: Text,
+    /// Only this address-of-record, where others come from the same address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aor: Option<Text>,
+    /// Until then.
+    pub until: Timestamp,
+    /// How often, with this time.
+    pub times: u32,
+}
+
+/// The reply to `ban`, `unban` (who was let in) and the query `bans`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Bans {
+    /// The node that answers.
+    pub node: Text,
+    /// Who, by address.
+    pub bans: Vec<Banned>,
+}
 
 /// The reply to `reload`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -6,10 +6,11 @@ use schemars::{JsonSchema, Schema};
 
 use crate::subject::template;
 use crate::{
-    AgentData, Agents, BusData, CallData, CallView, Calls, Command, Done, Drain, Draining,
-    Envelope, EventName, Hangup, Heartbeat, Lease, NodeData, Nodes, Originate, Originated,
-    QueryAgents, QueryCall, QueryCalls, QueryNodes, QueryRegistrations, RegData, Register,
-    Registrations, Reload, Reloaded, Reply, SecurityData, SendMessage, Unregister,
+    AgentData, Agents, Ban, Bans, BusData, CallData, CallView, Calls, Command, Done, Drain,
+    Draining, Envelope, EventName, Hangup, Heartbeat, Lease, NodeData, Nodes, Originate,
+    Originated, QueryAgents, QueryBans, QueryCall, QueryCalls, QueryNodes, QueryRegistrations,
+    RegData, Register, Registrations, Reload, Reloaded, Reply, SecurityData, SendMessage, Unban,
+    Unregister,
 };
 
 /// Who speaks.
@@ -102,8 +103,11 @@ pub(crate) fn entries() -> Vec<Entry> {
         command::<QueryRegistrations, Registrations>("query", "registrations"),
         command::<QueryAgents, Agents>("query", "agents"),
         command::<QueryNodes, Nodes>("query", "nodes"),
+        command::<QueryBans, Bans>("query", "bans"),
         command::<Reload, Reloaded>("admin", "reload"),
         command::<Drain, Draining>("admin", "drain"),
+        command::<Ban, Bans>("admin", "ban"),
+        command::<Unban, Bans>("admin", "unban"),
     ];
     entries.extend(EventName::ALL.iter().map(|&name| event(name)));
     entries

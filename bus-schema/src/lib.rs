@@ -30,7 +30,9 @@ mod text;
 mod timestamp;
 mod word;
 
-pub use admin::{AdminCommand, AdminVerb, Drain, Draining, Reload, Reloaded};
+pub use admin::{
+    AdminCommand, AdminVerb, Ban, Banned, Bans, Drain, Draining, Reload, Reloaded, Unban,
+};
 pub use agent::{AgentData, AgentSnapshot};
 pub use agent_command::{
     AgentCommand, AgentVerb, Done, Heartbeat, Lease, Originate, Originated, Register, SendMessage,
@@ -53,8 +55,8 @@ pub use event::{
 pub use node::{BusData, BusGap, NodeData, NodeSnapshot, NodeState};
 pub use permission::{Permissions, Role};
 pub use query::{
-    Agents, CallView, Calls, Nodes, PAGE_MAX, QueryAgents, QueryCall, QueryCalls, QueryCommand,
-    QueryNodes, QueryRegistrations, QueryVerb, Registrations,
+    Agents, CallView, Calls, Nodes, PAGE_MAX, QueryAgents, QueryBans, QueryCall, QueryCalls,
+    QueryCommand, QueryNodes, QueryRegistrations, QueryVerb, Registrations,
 };
 pub use registration::{RegData, Registration};
 pub use reply::{Answer, CallReply, Outcome, Reply};

@@ -28,6 +28,8 @@ verbs! {
         Agents(QueryAgents) = "agents",
         /// The nodes there are.
         Nodes(QueryNodes) = "nodes",
+        /// Who is shut out.
+        Bans(QueryBans) = "bans",
     }
 }
 
@@ -111,6 +113,12 @@ impl Body for QueryAgents {}
 pub struct QueryNodes {}
 
 impl Body for QueryNodes {}
+
+/// Who is shut out of the node that answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QueryBans {}
+
+impl Body for QueryBans {}
 
 fn check_limit(limit: Option<u32>) -> Result<(), CommandError> {
     match limit {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::admin::{Draining, Reloaded};
+use crate::admin::{Bans, Draining, Reloaded};
 use crate::agent_command::{Done, Lease, Originated};
 use crate::encoding::{EncodeError, Encoding};
 use crate::error::CommandError;
@@ -57,6 +57,7 @@ pub enum Answer {
     Nodes(Nodes),
     Reloaded(Reloaded),
     Draining(Draining),
+    Bans(Bans),
 }
 
 /// How a command ended, before it is put in a [`Reply`].

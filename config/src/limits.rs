@@ -14,14 +14,16 @@ macro_rules! limits {
         /// `[limits]`. Units stand last in a name; a name without one is a count. All per node.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Limits {
-            /// Networks whose sources are exempt from the limits per source.
+            /// Networks whose sources are exempt from the limits per source and from bans.
             pub trusted: Vec<Network>,
+            /// How User-Agents of scanners begin; case does not matter.
+            pub scanners: Vec<String>,
             $($(#[doc = $doc])+ pub $name: u32,)+
         }
 
         impl Default for Limits {
             fn default() -> Self {
-                Self { trusted: Vec::new(), $($name: $default,)+ }
+                Self { trusted: Vec::new(), scanners: scanners(), $($name: $default,)+ }
             }
         }
 
@@ -34,6 +36,9 @@ macro_rules! limits {
             pub(crate) fn read(section: &mut Section<'_>) -> Self {
                 let limits = Self {
                     trusted: section.list("trusted", "127.0.0.0/8").unwrap_or_default(),
+                    scanners: section
+                        .list("scanners", "friendly-scanner")
+                        .unwrap_or_else(scanners),
                     $($name: section
                         .number(stringify!($name), $least..=$most)
                         .unwrap_or($default),)+
@@ -56,6 +61,25 @@ limits! {
     body_bytes = 49152 in 1024..=1048576;
     /// Via, Route or Record-Route elements of one message, each kind.
     hops = 70 in 10..=255;
+
+    /// INVITEs a second from one source; it may send ten seconds' worth at once.
+    source_invites_per_s = 50 in 1..=1000000;
+    /// REGISTERs a second from one source, likewise.
+    source_registers_per_s = 200 in 1..=1000000;
+    /// Other requests outside of dialogs a second from one source, likewise.
+    source_requests_per_s = 200 in 1..=1000000;
+    /// Wrong passwords from one source that shut it out.
+    auth_failures = 20 in 1..=1000000;
+    /// How long a wrong password is held against its source.
+    auth_failures_s = 60 in 1..=86400;
+    /// How long a source is shut out the first time; it doubles each time.
+    ban_s = 600 in 1..=86400;
+    /// How long a source is shut out at most.
+    ban_max_s = 86400 in 1..=2592000;
+    /// Sources remembered at once.
+    sources = 131072 in 1024..=16777216;
+    /// Bans at once.
+    bans = 65536 in 64..=1048576;
 
     /// Open TCP, TLS, WS and WSS connections.
     connections = 65536 in 16..=1048576;
@@ -138,6 +162,23 @@ limits! {
     drain_ms = 30000 in 0..=86400000;
 }
 
+/// The names that scanners are known by: SIPVicious and what is made from it.
+fn scanners() -> Vec<String> {
+    [
+        "friendly-scanner",
+        "friendly-request",
+        "sipvicious",
+        "sip-scan",
+        "sipcli",
+        "sundayddr",
+        "iwar",
+        "pplsip",
+        "vaxsipuseragent",
+    ]
+    .map(str::to_owned)
+    .into()
+}
+
 impl Limits {
     /// Whether `source` is exempt from the limits per source.
     pub fn is_trusted(&self, source: IpAddr) -> bool {
@@ -163,6 +204,7 @@ impl Limits {
                 "message_bytes",
                 self.message_bytes,
             ),
+            ("ban_s", self.ban_s, "ban_max_s", self.ban_max_s),
             (
                 "expires_min_s",
                 self.expires_min_s,

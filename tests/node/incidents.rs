@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Nothing is told twice of a source before the node goes.
-const ONCE: &str = "[limits]\nincident_ms = 3600000\n";
+const ONCE: &str = "[limits]\nincident_ms = 3600000\nauth_failures = 1000000\n";
 
 /// What is told until the node goes, by name and reason.
 async fn told(events: &mut Events, stage: Stage) -> BTreeMap<(String, String), Vec<Event>> {

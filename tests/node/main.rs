@@ -11,6 +11,7 @@
 )]
 
 mod call;
+mod defence;
 mod edge;
 mod events;
 mod faults;

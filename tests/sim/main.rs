@@ -135,7 +135,8 @@ fn a_seed_is_a_whole_run() {
 #[test]
 fn planted_bugs_are_found() {
     for plant in Plant::ALL {
-        let found = (0..SEEDS).find(|seed| !run(*seed, plant, false).0.is_empty());
+        // Some need a rare meeting of events.
+        let found = (0..10 * SEEDS).find(|seed| !run(*seed, plant, false).0.is_empty());
         println!("{plant:?} is found by seed {found:?}");
         assert!(found.is_some(), "{plant:?} is not found");
     }

@@ -187,6 +187,7 @@ impl Node {
         });
         let authenticator = Authenticator::new(AuthSettings {
             secret: NonceSecret(dice.bytes()),
+            marks: Seed(1),
             nonce_life: Duration::from_secs(300),
             nonces_max: 1000,
         });

@@ -34,6 +34,10 @@ impl Commands {
                 };
                 pending.finish(Ok(Answer::Agents(agents)));
             }
+            QueryVerb::Bans(_) => {
+                let bans = self.shared.defences.all(self.shared.clock.now());
+                pending.finish(Ok(Answer::Bans(self.shared.bans(&bans))));
+            }
             QueryVerb::Nodes(_) => {
                 pending.finish(Ok(Answer::Nodes(Nodes {
                     node: self.node(),

@@ -63,6 +63,17 @@ impl Local {
         self.connections.borrow_mut().insert(connection, actor);
     }
 
+    /// Ends a connection.
+    pub(crate) fn hang_up(&self, connection: u64) {
+        let owner = self.owner_of(connection);
+        if owner == self.index {
+            self.closed(connection);
+        } else {
+            let close = move |local: &Rc<Self>| local.closed(connection);
+            self.posts[owner].try_send(Parcel::Do(Box::new(close)));
+        }
+    }
+
     /// A connection is down.
     pub(crate) fn closed(&self, connection: u64) {
         if let Some(actor) = self.connections.borrow().get(&connection) {

@@ -57,8 +57,11 @@ pub(crate) struct Admission {
     shaking: AtomicUsize,
     by_source: Mutex<HashMap<IpAddr, usize>>,
     incidents: Arc<Incidents>,
-    trusted: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    trusted: Judgement,
+    shut_out: Judgement,
 }
+
+type Judgement = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// The right to one handshake; dropped, it is free again.
 struct Shaking(Arc<Admission>);
@@ -71,9 +74,12 @@ pub(crate) struct Permit {
 }
 
 impl Admission {
+    /// `trusted`: whether a source is exempt from the limits per source. `shut_out`: whether it is
+    /// to be turned away.
     pub(crate) fn new(
         incidents: Arc<Incidents>,
         trusted: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+        shut_out: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             next: AtomicU64::new(1),
@@ -82,6 +88,7 @@ impl Admission {
             by_source: Mutex::default(),
             incidents,
             trusted: Box::new(trusted),
+            shut_out: Box::new(shut_out),
         })
     }
 
@@ -102,6 +109,10 @@ impl Admission {
         limits: &NetLimits,
     ) -> Option<Permit> {
         let counted = !(self.trusted)(source);
+        if counted && (self.shut_out)(source) {
+            refused("bans");
+            return None;
+        }
         if counted {
             let mut by_source = self.by_source.lock();
             let open = by_source.entry(source).or_insert(0);

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use bus_schema::Timestamp;
+use bus_schema::{Actor as Who, EventName, Reason, Timestamp};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
@@ -30,6 +30,9 @@ pub(super) async fn look_after(
             for kept in shared.registry.expire(shared.clock.now()) {
                 shared.keep_registration(&kept, None);
                 shared.announce_registration(&kept);
+            }
+            for ban in shared.defences.expire(shared.clock.now()) {
+                shared.announce_ban(EventName::SecurityUnban, &ban, Who::Timer, Reason::Expired);
             }
             let bindings = shared.registry.bindings();
             shared.bindings.store(bindings, Ordering::Relaxed);

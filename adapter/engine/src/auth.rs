@@ -1,6 +1,7 @@
 //! Who may register and who may call: digest authentication (RFC 3261 22, RFC 8760) and the rule
 //! that nobody speaks in another's name.
 
+use core::hash::BuildHasher;
 use core::time::Duration;
 
 use sip::digest::{self, Credentials, NonceSecret, Refusal, ServerSettings, Verdict};
@@ -10,6 +11,7 @@ use crate::address;
 use crate::caller::Caller;
 use crate::domain::{Demand, Domain, Domains};
 use crate::location::Aor;
+use crate::seed::Seed;
 use crate::users::{Offer, Users};
 
 /// The host of a From that hides the caller (RFC 3323 4.1.1.3): anyone may use it.
@@ -42,7 +44,19 @@ pub struct Challenge {
     pub values: Vec<String>,
     /// What was wrong with the credentials the request had, if it had any. For events and bans
     /// only: the peer is not told.
-    pub failure: Option<Refusal>,
+    pub failure: Option<Failed>,
+}
+
+/// An attempt that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Whom it was made for.
+    pub user: Aor,
+    /// What was wrong.
+    pub why: Refusal,
+    /// Whether the nonce was given to the very address that the request came from. If not, it may
+    /// be somebody else who has written that address on a datagram.
+    pub own: bool,
 }
 
 impl Challenge {
@@ -75,6 +89,8 @@ pub struct AuthSettings {
     /// Signs the nonces. One authenticator each: with a shared one an answer could be used once on
     /// every thread. A nonce of another thread is answered with `stale=true`.
     pub secret: NonceSecret,
+    /// Marks each nonce with the address it was given to.
+    pub marks: Seed,
     /// How long a nonce may be used.
     pub nonce_life: Duration,
     /// How many nonces' counts are remembered, for each set of algorithms (there are 7).
@@ -86,7 +102,12 @@ pub struct AuthSettings {
 pub struct Authenticator {
     /// One for each set of algorithms, by [`Offer::number`].
     servers: Vec<digest::Server>,
+    /// Marks nonces with whom they are for.
+    marks: Seed,
 }
+
+/// The bits of a nonce's random part that say whom it is for; the rest is still hard to guess.
+const MARK: u64 = 0xffff;
 
 /// The snapshots a decision is made from.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +132,7 @@ impl Authenticator {
         };
         Self {
             servers: (0..Offer::COUNT).map(server).collect(),
+            marks: settings.marks,
         }
     }
 
@@ -202,6 +224,8 @@ impl Authenticator {
         claimed: Option<Aor>,
     ) -> Outcome {
         let realm = &*domain.name;
+        let mark = self.mark(request);
+        let random = random & !MARK | mark;
         let register = request.method() == Some(Method::Register);
         let (status, header) = if register {
             (401, Name::Authorization)
@@ -240,9 +264,17 @@ impl Authenticator {
             },
             Verdict::Stale => self.challenge(now, random, realm, status, offer, true, None),
             Verdict::Refused(why) => {
-                self.challenge(now, random, realm, status, offer, false, Some(why))
+                let own = server.random_of(realm, &given).map(|random| random & MARK) == Some(mark);
+                let failed = Failed { user, why, own };
+                self.challenge(now, random, realm, status, offer, false, Some(failed))
             }
         }
+    }
+
+    /// What marks nonces for the source of this request.
+    fn mark(&self, request: &Message) -> u64 {
+        let source = request.source().map(|source| source.ip().to_canonical());
+        self.marks.hash_one(source) & MARK
     }
 
     #[expect(
@@ -257,7 +289,7 @@ impl Authenticator {
         status: u16,
         offer: Offer,
         stale: bool,
-        failure: Option<Refusal>,
+        failure: Option<Failed>,
     ) -> Outcome {
         let values = self
             .servers

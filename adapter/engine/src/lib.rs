@@ -4,6 +4,7 @@ mod address;
 mod auth;
 mod call;
 mod caller;
+mod defence;
 mod domain;
 mod gate;
 pub mod headers;
@@ -23,11 +24,12 @@ mod token;
 mod users;
 
 pub use address::aor;
-pub use auth::{AuthSettings, Authenticator, Challenge, Directory, Outcome};
+pub use auth::{AuthSettings, Authenticator, Challenge, Directory, Failed, Outcome};
 pub use call::{
     Call, Home, Inbound, Origin, Originate, Party, Recovery, Replacement, Setup, Timeouts,
 };
 pub use caller::Caller;
+pub use defence::{Ban, Defence, DefenceSettings, Errand, source_hash};
 pub use domain::{Demand, Domain, Domains};
 pub use gate::{Gate, PATIENCE};
 pub use hop::{Hop, Listener, Listeners, NextHop, Target, Transport};

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary takes the samples it needs")]
 
+mod bans;
+
 use std::collections::BTreeMap;
 
 use bus_schema::*;
@@ -457,19 +459,25 @@ fn commands() -> Vec<Sample> {
         "nodes",
         Command::new(QueryNodes {})
     );
-    let node = Some(t("n1"));
     sample!(
         samples,
-        AdminVerb,
-        "admin",
-        "reload",
-        Command::new(Reload { node })
+        QueryVerb,
+        "query",
+        "bans",
+        Command::new(QueryBans {})
     );
+    let node = Some(t("n1"));
+    let reload = Command::new(Reload { node });
+    sample!(samples, AdminVerb, "admin", "reload", reload);
     let drain = Drain {
         node: Some(t("n1")),
         within_ms: Some(600_000),
     };
     sample!(samples, AdminVerb, "admin", "drain", Command::new(drain));
+    let ban = Command::new(bans::ban());
+    sample!(samples, AdminVerb, "admin", "ban", ban);
+    let unban = Command::new(bans::unban());
+    sample!(samples, AdminVerb, "admin", "unban", unban);
     samples
 }
 
@@ -548,6 +556,9 @@ fn replies() -> Vec<Sample> {
                 nodes: vec![node(NodeState::Up)],
             },
         ),
+        reply("query.bans", bans::bans()),
+        reply("admin.ban", bans::bans()),
+        reply("admin.unban", bans::bans()),
         reply(
             "admin.reload",
             Reloaded {

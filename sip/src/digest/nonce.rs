@@ -32,7 +32,7 @@ impl fmt::Debug for NonceSecret {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Nonce {
     pub(super) issued_ms: u64,
-    random: u64,
+    pub(super) random: u64,
 }
 
 impl Nonce {

@@ -125,6 +125,14 @@ impl Server {
         }
     }
 
+    /// What [`challenge`](Self::challenge) was given as `random` when it issued this nonce; `None`
+    /// if it did not.
+    #[must_use]
+    pub fn random_of(&self, realm: &str, credentials: &Credentials<'_>) -> Option<u64> {
+        Nonce::read(credentials.nonce, &self.settings.secret, realm.as_bytes())
+            .map(|nonce| nonce.random)
+    }
+
     /// The number of nonces whose counts are remembered.
     #[must_use]
     pub fn nonces(&self) -> usize {
