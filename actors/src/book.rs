@@ -1,11 +1,11 @@
 //! What the configuration says, in the form in which the engine reads it. A reload makes a new one.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use config::{Config, Limits};
 use engine::{
-    DefenceSettings, Demand, Domain, Domains, Listener, RegistrarSettings, Seed, Timeouts, Users,
-    route::Routes,
+    DefenceSettings, Demand, Domain, Domains, Home, Listener, Listeners, RegistrarSettings, Seed,
+    Timeouts, TokenKey, Users, route::Routes,
 };
 use sip::digest::{Algorithm, Ha1};
 
@@ -176,8 +176,27 @@ pub(crate) fn nonces(config: &Config) -> Nonces {
     }
 }
 
+/// What all calls share.
+pub(crate) fn home(
+    config: &Config,
+    listeners: &Listeners,
+    epoch: u64,
+    tokens: TokenKey,
+) -> Arc<Home> {
+    Arc::new(Home {
+        epoch,
+        listeners: listeners.clone(),
+        tokens,
+        timeouts: timeouts(config),
+        redirects: match config.calls.redirects {
+            config::Redirects::Follow => engine::Redirects::Follow,
+            config::Redirects::Pass => engine::Redirects::Pass,
+        },
+    })
+}
+
 /// How long parts of calls may take.
-pub(crate) fn timeouts(config: &Config) -> Timeouts {
+fn timeouts(config: &Config) -> Timeouts {
     Timeouts {
         ring: Limits::ms(config.limits.ring_ms),
         call: Limits::ms(config.limits.call_ms),

@@ -14,7 +14,7 @@ use std::{
 
 use bus_schema::{BusData, BusGap, CallRef, Encoding, EventName, NodeData, Reason, Timestamp};
 use config::{BusUrl, Config, Diagnostics, Limits};
-use engine::{CallKey, Home, Listeners, Registrar};
+use engine::{CallKey, Listeners, Registrar};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{
@@ -394,12 +394,7 @@ fn shared(
     net: NetLimits,
     posts: &Posts,
 ) -> Arc<Shared> {
-    let home = Arc::new(Home {
-        epoch: state.epoch,
-        listeners: listeners.clone(),
-        tokens: state.token_key,
-        timeouts: crate::book::timeouts(config),
-    });
+    let home = crate::book::home(config, listeners, state.epoch, state.token_key);
     let book = Arc::new(Book::new(config, listeners));
     let registry = Registry::new(state.token_key, || {
         let seed = engine::Seed(random_u128());

@@ -9,6 +9,21 @@ pub struct Calls {
     pub session_expires_s: u32,
     /// The shortest session timer that a party is granted, in seconds; a shorter wish gets 422.
     pub session_min_s: u32,
+    /// What is done with a callee that answers 3xx.
+    pub redirects: Redirects,
+}
+
+/// What is done with a callee that answers 3xx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirects {
+    /// Its Contacts are rung, where our domains and routes lead to them.
+    Follow,
+    /// The caller gets the 3xx.
+    Pass,
+}
+
+impl Redirects {
+    const WORDS: [(&'static str, Self); 2] = [("follow", Self::Follow), ("pass", Self::Pass)];
 }
 
 impl Default for Calls {
@@ -16,6 +31,7 @@ impl Default for Calls {
         Self {
             session_expires_s: 0,
             session_min_s: 90,
+            redirects: Redirects::Follow,
         }
     }
 }
@@ -30,6 +46,9 @@ impl Calls {
             session_min_s: section
                 .number("session_min_s", 90..=86_400)
                 .unwrap_or(default.session_min_s),
+            redirects: section
+                .word("redirects", &Redirects::WORDS)
+                .unwrap_or(default.redirects),
         };
         if (1..calls.session_min_s).contains(&calls.session_expires_s) {
             section.error(

@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use bus::{Bus, BusUrl, Encoding, Events, Login};
-pub use calls::Calls;
+pub use calls::{Calls, Redirects};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use domain::{Auth, Domain};
 pub use limits::Limits;

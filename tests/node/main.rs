@@ -12,6 +12,7 @@
 
 mod call;
 mod defence;
+mod dialog;
 mod edge;
 mod events;
 mod faults;
@@ -24,6 +25,7 @@ mod nats;
 mod phone;
 #[path = "../../actors/tests/nats/port.rs"]
 mod port;
+mod redirect;
 mod register;
 mod reliable;
 mod restart;

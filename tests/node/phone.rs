@@ -402,7 +402,7 @@ impl Talk {
         }
     }
 
-    fn callee(invite: &Message, tag: &str) -> Self {
+    pub(crate) fn callee(invite: &Message, tag: &str) -> Self {
         Self {
             call_id: invite.call_id().unwrap().into(),
             local: format!("{};tag={tag}", invite.text(Name::To).unwrap()),

@@ -476,7 +476,7 @@ impl Perform for Acting<'_> {
         self.node.effects.push(resolve);
     }
 
-    fn plan(&mut self, uri: Text) {
+    fn plan(&mut self, uri: Text, _trusted: bool) {
         let (_, plan) = self.node.plan_of(&uri);
         let key = self.stage.key.low();
         self.node.tell_call(key, Heard::Planned(plan));

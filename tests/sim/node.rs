@@ -163,6 +163,7 @@ impl Node {
             listeners: listeners(),
             tokens: ground.tokens,
             timeouts: ground.timeouts,
+            redirects: engine::Redirects::Follow,
         });
         let seed = Seed(u128::from(dice.next()));
         let domain = Domain {

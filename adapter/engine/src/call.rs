@@ -31,6 +31,7 @@ mod join;
 mod leg_state;
 mod placeholder;
 mod record;
+mod redirect;
 mod refer;
 mod relay;
 mod reliable;
@@ -48,6 +49,7 @@ use bytes::Bytes;
 use sip::{ClientId, Failure, Message, Now, ServerId};
 
 pub use record::Recovery;
+pub use redirect::Redirects;
 pub use setup::{Home, Inbound, Origin, Originate, Party, Replacement, Setup, Timeouts};
 
 use crate::key::CallKey;

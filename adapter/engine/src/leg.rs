@@ -137,6 +137,9 @@ pub enum Output {
     Plan {
         /// The party's URI.
         uri: Text,
+        /// Whether it may be anywhere, as an agent's party may; else only where our own domains
+        /// and routes lead.
+        trusted: bool,
     },
     /// Send a request in a client transaction of its own.
     Request {

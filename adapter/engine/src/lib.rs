@@ -26,7 +26,8 @@ mod users;
 pub use address::aor;
 pub use auth::{AuthSettings, Authenticator, Challenge, Directory, Failed, Outcome};
 pub use call::{
-    Call, Home, Inbound, Origin, Originate, Party, Recovery, Replacement, Setup, Timeouts,
+    Call, Home, Inbound, Origin, Originate, Party, Recovery, Redirects, Replacement, Setup,
+    Timeouts,
 };
 pub use caller::Caller;
 pub use defence::{Ban, Defence, DefenceSettings, Errand, source_hash};

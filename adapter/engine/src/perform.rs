@@ -21,7 +21,7 @@ pub trait Perform {
         port: Option<u16>,
         transport: Option<Transport>,
     );
-    fn plan(&mut self, uri: Text);
+    fn plan(&mut self, uri: Text, trusted: bool);
     fn request(&mut self, leg: LegId, id: ClientId, method: Method, branch: Box<str>, bytes: Bytes);
     fn respond(&mut self, leg: LegId, id: ServerId, status: u16, bytes: Bytes);
     fn send(&mut self, leg: LegId, bytes: Bytes);
@@ -45,7 +45,7 @@ impl Output {
             } => {
                 performer.resolve(leg, host, port, transport);
             }
-            Self::Plan { uri } => performer.plan(uri),
+            Self::Plan { uri, trusted } => performer.plan(uri, trusted),
             Self::Request {
                 leg,
                 id,

@@ -8,6 +8,7 @@ use sip::{Failure, Message, Method, Now};
 
 use super::compose::{self, Face, Reasons};
 use super::leg_state::Inviting;
+use super::redirect::Followed;
 use super::reliable::Reliable;
 use super::{Call, Stage};
 use crate::hop::{Hop, NextHop, Target};
@@ -16,7 +17,7 @@ use crate::route::Plan;
 use crate::token::LegId;
 
 /// More targets than this are not rung at once: an open registrar must not be an amplifier.
-const FORKS_MAX: usize = 16;
+pub(super) const FORKS_MAX: usize = 16;
 
 /// The search for one party.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Hunt {
     best: Option<Refusal>,
     /// The early dialogs shown to the caller, in the order they came to be.
     pub(super) early: Vec<Early>,
+    /// The redirections that were followed, if there were any.
+    pub(super) followed: Option<Box<Followed>>,
 }
 
 /// An early dialog of a fork (RFC 3261 12.1): the caller sees it under a tag of its own, so that
@@ -98,7 +101,13 @@ impl Hunt {
             groups,
             best,
             early: Vec::new(),
+            followed: None,
         }
+    }
+
+    /// These groups are rung next.
+    pub(super) fn add(&mut self, groups: Vec<Vec<Target>>) {
+        self.groups.extend(groups.into_iter().rev());
     }
 
     /// The search of a stage, if it is one of searching.
@@ -133,7 +142,7 @@ impl Call {
             let Some(group) = group else {
                 return self.give_up(now);
             };
-            self.deadline = now.mono + self.ring_time();
+            self.ring_anew(now);
             for target in group.into_iter().take(FORKS_MAX) {
                 self.fork(now, target);
             }
@@ -152,13 +161,27 @@ impl Call {
         self.hunt_failed(now, refusal);
     }
 
-    /// Whether a fork may still answer.
+    /// Whether a fork may still answer, or is yet to come.
     pub(super) fn is_hunting(&self) -> bool {
+        let awaits = match &self.stage {
+            Stage::Calling(calling) => calling.hunt.awaits(),
+            _ => false,
+        };
+        awaits || self.has_ringing()
+    }
+
+    /// The time to ring begins anew.
+    pub(super) fn ring_anew(&mut self, now: Now) {
+        self.deadline = now.mono + self.ring_time();
+    }
+
+    /// Whether a fork may still answer.
+    pub(super) fn has_ringing(&self) -> bool {
         let inviting = self.legs.iter().filter_map(|leg| leg.inviting.as_ref());
         inviting.filter(|inviting| inviting.lost.is_none()).count() > 0
     }
 
-    fn fork(&mut self, now: Now, target: Target) {
+    pub(super) fn fork(&mut self, now: Now, target: Target) {
         let id = LegId(self.next_leg);
         self.next_leg += 1;
         let party = match self.stage {
@@ -338,15 +361,14 @@ impl Call {
             300.. => {
                 let cause = self.cause_of(at, status, &message);
                 let message = Some(message);
-                self.fork_refused(
-                    now,
-                    at,
-                    Refusal {
-                        status,
-                        cause,
-                        message,
-                    },
-                );
+                let refusal = Refusal {
+                    status,
+                    cause,
+                    message,
+                };
+                if let Some(refusal) = self.follow(now, at, refusal) {
+                    self.fork_refused(now, at, refusal);
+                }
             }
         }
     }
@@ -419,6 +441,7 @@ impl Call {
             if is_final {
                 // RFC 3261 16.7 step 5: a 6xx speaks for all.
                 hunt.groups.clear();
+                hunt.followed = None;
             }
         }
         if let Some(inviting) = &mut self.legs[at].inviting {

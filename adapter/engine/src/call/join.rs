@@ -148,7 +148,7 @@ impl Call {
         self.stage = Stage::Second(commanded);
         let cause = Cause::of_status(Actor::Caller, 200);
         self.tell(now, EventName::CallUpdated, Some(winner), cause);
-        self.push(Output::Plan { uri });
+        self.push(Output::Plan { uri, trusted: true });
     }
 
     /// The way to the second party. It is asked for once and used once.
@@ -156,6 +156,8 @@ impl Call {
         if let Stage::Second(commanded) = &mut self.stage {
             commanded.hunt = Hunt::new(plan);
             self.ring_next_group(now);
+        } else {
+            self.followed(now, plan);
         }
     }
 

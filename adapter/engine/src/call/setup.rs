@@ -6,6 +6,7 @@ use std::time::Duration;
 use bus_schema::{SessionId, Text};
 use sip::{Message, ServerId};
 
+use super::redirect::Redirects;
 use crate::hop::{Hop, Listeners};
 use crate::key::CallKey;
 use crate::route::Plan;
@@ -22,6 +23,8 @@ pub struct Home {
     pub tokens: TokenKey,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What is done with a callee that is elsewhere.
+    pub redirects: Redirects,
 }
 
 /// How long things may take.

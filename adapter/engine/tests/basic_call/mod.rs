@@ -8,7 +8,7 @@ use bytes::Bytes;
 use engine::route::Plan;
 use engine::{
     Call, CallKey, Home, Hop, Inbound, Input, LegEvent, LegId, Listener, NextHop, Origin, Output,
-    Setup, Target, Timeouts, TokenKey, Transport,
+    Redirects, Setup, Target, Timeouts, TokenKey, Transport,
 };
 use sip::{Limits, Message, Now, ServerId, reply};
 
@@ -27,6 +27,7 @@ pub(crate) fn home() -> Arc<Home> {
         listeners: Arc::new([listener]),
         tokens: TokenKey::new([7; 16]),
         timeouts: Timeouts::default(),
+        redirects: Redirects::Pass,
     })
 }
 

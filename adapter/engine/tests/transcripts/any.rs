@@ -267,7 +267,11 @@ proptest! {
             "Require: 100rel\r\n",
             "Session-Expires: 90\r\nAllow: UPDATE\r\n",
         ][wish];
-        ends(Scene::inbound_with(plan, invite(wish, body)), script);
+        let mut home = (*home()).clone();
+        if late {
+            home.redirects = engine::Redirects::Follow;
+        }
+        ends(Scene::inbound_at_with(home, plan, invite(wish, body)), script);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod forks;
 mod originate;
 mod originate_web;
 mod props;
+mod redirect;
 mod reliable;
 mod replace;
 mod restart;

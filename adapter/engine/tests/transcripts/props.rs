@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::route::Plan;
 use engine::{
-    Home, Hop, Inbound, LegId, Listener, NextHop, Originate, Party, Target, Timeouts, TokenKey,
-    Transport,
+    Home, Hop, Inbound, LegId, Listener, NextHop, Originate, Party, Redirects, Target, Timeouts,
+    TokenKey, Transport,
 };
 use sip::{Limits, Message, Now, ServerId};
 
@@ -81,6 +81,7 @@ pub(crate) fn home() -> Arc<Home> {
         listeners: (0..).zip(listeners).map(listener).collect(),
         tokens: TokenKey::new([7; 16]),
         timeouts: Timeouts::default(),
+        redirects: Redirects::Pass,
     })
 }
 

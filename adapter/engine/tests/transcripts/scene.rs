@@ -266,7 +266,7 @@ impl Scene {
             .unwrap()
             .clone();
         let mut out = reply(&request, status, "Whatever", Some(tag));
-        if method == "INVITE" || method == "UPDATE" {
+        if (method == "INVITE" || method == "UPDATE") && !extra.contains("Contact") {
             out.line("Contact", format_args!("<sip:{leg:?}@192.0.2.77>"));
         }
         out.raw(extra.as_bytes());
@@ -384,7 +384,7 @@ impl Scene {
     fn drain(&mut self) {
         while let Some(output) = self.call.poll_output() {
             assert!(!self.is_ended, "after the end: {output:?}");
-            if let Output::Plan { uri } = output {
+            if let Output::Plan { uri, .. } = output {
                 writeln!(self.told, "plan {uri}").unwrap();
                 let plan = std::mem::replace(&mut self.plan, Plan::Fork { groups: Vec::new() });
                 self.call.handle(self.now, Input::Planned { plan });
@@ -401,7 +401,7 @@ impl Scene {
                 format!("{leg}: open")
             }
             Output::Resolve { leg, host, .. } => format!("{leg}: resolve {host}"),
-            Output::Plan { uri } => unreachable!("{uri} is planned where it is asked for"),
+            Output::Plan { uri, .. } => unreachable!("{uri} is planned where it is asked for"),
             Output::Request {
                 leg,
                 id,
