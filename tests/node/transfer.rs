@@ -154,3 +154,38 @@ async fn a_dialog_that_is_not_there_is_not_replaced() {
     carol.ack_refusal(&invite, &refusal).await;
     stage.stop().await;
 }
+
+#[tokio::test]
+async fn a_ringing_call_is_picked_up() {
+    let stage = Stage::on(3, "").await;
+    let (mut alice, mut bob) = (stage.udp("alice").await, stage.tcp("bob").await);
+    let mut carol = stage.udp("carol").await;
+    alice.register().await;
+    let invite = bob.invite(&alice.aor());
+    bob.say(&invite).await;
+    let heard = alice.request_of(Method::Invite).await;
+    alice.respond(&heard, 180, "t", "", "").await;
+    bob.expect(180).await;
+
+    // Carol has learned of the dialog as alice knows it, and takes it over.
+    let name = replaces(&Talk::callee(&heard, "t"));
+    let lines = format!("Replaces: {name};early-only\r\n");
+    let pickup = carol.invite("sip:alice@open.test").plus(&lines);
+    carol.say(&pickup).await;
+    let ok = carol.expect(200).await;
+    assert!(ok.body().windows(10).any(|line| line == b"a=inactive"));
+    let mut at_carol = carol.ack(&pickup, &ok, "").await;
+    let offer = carol.request_of(Method::Invite).await;
+    assert_eq!(offer.body(), invite.body.as_bytes());
+    let cancel = alice.request_of(Method::Cancel).await;
+    alice.ok(&cancel).await;
+    alice.reject(&heard, 487).await;
+    carol.respond(&offer, 200, "", SDP, &sdp("carol")).await;
+    let ok = bob.expect(200).await;
+    assert_eq!(ok.body(), sdp("carol").as_bytes());
+    bob.ack(&invite, &ok, "").await;
+    carol.request_of(Method::Ack).await;
+    carol.hang_up(&mut at_carol, &mut bob).await;
+    stage.no_calls().await;
+    stage.stop().await;
+}

@@ -29,6 +29,7 @@ mod hunt;
 mod incoming;
 mod join;
 mod leg_state;
+mod pickup;
 mod placeholder;
 mod record;
 mod redirect;
@@ -58,6 +59,7 @@ use crate::token::LegId;
 use entropy::Entropy;
 use hunt::Hunt;
 use leg_state::Leg;
+use pickup::Pickup;
 use relay::Relay;
 use reliable::Wish;
 use story::Story;
@@ -100,6 +102,8 @@ struct Calling {
     server: ServerId,
     invite: Message,
     wish: Wish,
+    /// Somebody else is about to answer in a callee's place.
+    pickup: Option<Box<Pickup>>,
     hunt: Hunt,
 }
 
@@ -224,6 +228,8 @@ impl Call {
             self.relay_response(now, relay, &message);
         } else if self.is_refreshing(at, id) {
             self.refresh_response(now, at, &message);
+        } else if self.is_pickup(at, id) {
+            self.pickup_response(now, at, &message);
         } else if self.is_join(at, id) {
             self.join_response(now, at, &message);
         } else {
@@ -243,6 +249,8 @@ impl Call {
             self.relay_failed(now, relay, why);
         } else if self.is_refreshing(at, id) {
             self.refresh_failed(now, at, why);
+        } else if self.is_pickup(at, id) {
+            self.pickup_silent(now, at);
         } else if self.is_join(at, id) {
             self.join_failed(now, None);
         }

@@ -4,7 +4,7 @@ use bus_schema::{Actor, Cause, EventName, Reason};
 use bytes::Bytes;
 use sip::{Builder, Dialog, Message, Method, Name, Now, Resend, Resend2xx, reply};
 
-use super::compose::{self, COMPLETED_ELSEWHERE};
+use super::compose::COMPLETED_ELSEWHERE;
 use super::hunt::Refusal;
 use super::leg_state::{Ack, Owed, Unacked};
 use super::{Call, Stage, placeholder, reliable};
@@ -47,7 +47,7 @@ impl Call {
     }
 
     /// Somebody else was faster than these.
-    fn tell_losers(&mut self, now: Now, party: Actor, losers: Vec<LegId>) {
+    pub(super) fn tell_losers(&mut self, now: Now, party: Actor, losers: Vec<LegId>) {
         for loser in losers.into_iter().rev() {
             let cause = Cause::new(party, Reason::AnsweredElsewhere);
             self.tell(now, EventName::CallUpdated, Some(loser), cause);
@@ -55,7 +55,7 @@ impl Call {
     }
 
     /// Passes the answer of leg `winner` to the caller, once it is on record.
-    fn answer_caller(&mut self, now: Now, winner: LegId, cseq: u32, message: &Message) {
+    pub(super) fn answer_caller(&mut self, now: Now, winner: LegId, cseq: u32, message: &Message) {
         let number = self.early_number(winner, message.to_tag());
         // Too many early dialogs for one more number: the answer has a tag of its own.
         let tag = match number {
@@ -66,6 +66,7 @@ impl Call {
             return;
         };
         let legacy = calling.legacy(number);
+        let pickup = calling.pickup.take();
         let invite = &calling.invite;
         let Some(callee) = self.leg(winner) else {
             return;
@@ -112,6 +113,9 @@ impl Call {
             Some(winner),
             Cause::of_status(Actor::Callee, 200),
         );
+        if let Some(pickup) = pickup {
+            self.picked_up_too_late(now, &pickup, winner);
+        }
     }
 
     /// Answers an INVITE on leg `at` with a 2xx that is sent again until its ACK comes.
@@ -146,6 +150,8 @@ impl Call {
         if let Some(peer) = peer {
             self.told_session(peer, message);
             self.pass_ack(peer, message);
+        } else {
+            self.offer_callers(at);
         }
         // The call may now last for hours: nothing of its making is kept.
         self.legs.shrink_to_fit();
@@ -315,8 +321,7 @@ impl Call {
                 // RFC 3261 13.3.1.4: the session is considered confirmed and is ended.
                 let cause = Cause::timer("ack", Reason::TimerExpired)
                     .with_text(format!("no ACK from the {party}"));
-                let reasons = compose::reason_of(&cause);
-                self.end(now, cause, &reasons);
+                self.abort(now, cause, None);
             }
         }
     }

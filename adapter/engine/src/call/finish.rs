@@ -224,6 +224,10 @@ impl Call {
         }
         self.forget_flow(at);
         let cause = Cause::new(party, Reason::NetworkOutOfOrder).with_text("flow lost");
+        if self.is_picked_up() {
+            // The caller is there, unless it was the one.
+            self.refuse_caller(&Refusal::ours(480, cause.clone()), &Bytes::new());
+        }
         let reasons = compose::reason_of(&cause);
         self.end(now, cause, &reasons);
     }

@@ -167,7 +167,7 @@ impl Call {
             Stage::Calling(calling) => calling.hunt.awaits(),
             _ => false,
         };
-        awaits || self.has_ringing()
+        awaits || self.is_picked_up() || self.has_ringing()
     }
 
     /// The time to ring begins anew.

@@ -75,6 +75,7 @@ impl Call {
         let stage = Stage::Calling(Box::new(Calling {
             server,
             wish: Wish::of(&invite),
+            pickup: None,
             invite,
             hunt: Hunt::new(plan),
         }));

@@ -8,6 +8,7 @@ use sip::sdp::Sdp;
 use sip::{Builder, ClientId, Failure, Message, Method, Name, Now, ServerId, reply};
 
 use super::compose::{self, IMPLEMENTED, phrase};
+use super::hunt::Refusal;
 use super::leg_state::{Ack, Owed};
 use super::{Call, Stage, reliable, session};
 use crate::headers::{self, Body};
@@ -121,8 +122,10 @@ impl Call {
             (Method::Update, _) if session::is_refresh(&message) => {
                 self.refreshed(now, at, id, &message);
             }
-            (_, Stage::Second(_) | Stage::Joining(_)) => self.lonely_request(now, at, id, &message),
-            (_, Stage::Calling(_) | Stage::First(_) | Stage::Up) => {
+            (_, Stage::Calling(_) | Stage::Second(_) | Stage::Joining(_)) => {
+                self.lonely_request(now, at, id, &message);
+            }
+            (_, Stage::First(_) | Stage::Up) => {
                 self.pass_request(now, at, id, method, message);
             }
         }
@@ -144,6 +147,8 @@ impl Call {
             return self.close(at);
         }
         let cause = super::story::cause_of_request(party, message, Reason::NormalClearing);
+        // One that has picked up may leave before the caller is answered.
+        self.refuse_caller(&Refusal::ours(480, cause.clone()), &Bytes::new());
         self.end(now, cause, &compose::reasons(message));
     }
 

@@ -67,6 +67,11 @@ impl Call {
             return self.leave(id);
         }
         if let Ok(at) = leaving
+            && self.legs[at].inviting.is_some()
+        {
+            return self.pick_up(now, at, id, server, &message);
+        }
+        if let Ok(at) = leaving
             && let Some(stays) = self.other(at)
         {
             let leaves = self.legs[at].id;
@@ -105,7 +110,10 @@ impl Call {
             (None, Some(stays)) => self.other(stays),
             (None, None) => None,
         };
-        // An early dialog has no place that could be taken.
+        if let Some(rings) = self.ringing(replaces.call_id, to, from) {
+            return Ok(rings);
+        }
+        // A caller's early dialog is not ours to give (RFC 3891 3).
         let at = at.filter(|_| matches!(self.stage, Stage::Up));
         match at {
             Some(_) if replaces.early_only => Err(486),
@@ -128,6 +136,9 @@ impl Call {
         }
         if let Err(fault) = Dialog::admits(invite) {
             return Some((fault.status, None));
+        }
+        if self.legs[at].inviting.is_some() {
+            return None;
         }
         let Some(stays) = self.other(at) else {
             return Some((481, None));

@@ -19,6 +19,12 @@ enum Step {
         extra: &'static str,
         body: &'static str,
     },
+    /// Somebody asks for the place of a leg's phone, or of the other one.
+    Replace {
+        leg: u16,
+        swapped: bool,
+        body: &'static str,
+    },
     /// The caller acknowledges what it heard last, if that was said reliably.
     Prack {
         body: &'static str,
@@ -74,7 +80,7 @@ fn body() -> impl Strategy<Value = &'static str> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let leg = 0u16..4;
+    let leg = 0u16..5;
     let ours = prop::sample::select(vec![
         "INVITE", "INVITE", "INVITE", "UPDATE", "INFO", "BYE", "PRACK",
     ]);
@@ -117,6 +123,9 @@ fn step() -> impl Strategy<Value = Step> {
             }
         ),
         2 => body().prop_map(|body| Step::Prack { body }),
+        1 => (leg.clone(), prop::bool::weighted(0.2), body()).prop_map(
+            |(leg, swapped, body)| Step::Replace { leg, swapped, body }
+        ),
         1 => (leg.clone(), ours, why).prop_map(
             |(leg, method, why)| Step::Fail { leg, method, why }
         ),
@@ -154,6 +163,30 @@ fn plan() -> impl Strategy<Value = Vec<Vec<Target>>> {
         device
     });
     prop::collection::vec(prop::collection::vec(device, 0..3), 0..3)
+}
+
+fn replace(scene: &mut Scene, leg: LegId, swapped: bool, body: &str) {
+    let named = if scene.has_peer(leg) {
+        scene.dialog(leg)
+    } else if scene.has_request(leg, "INVITE") {
+        let invite = scene.last_request(leg, "INVITE");
+        let (call_id, tag) = (invite.call_id().unwrap(), invite.from_tag().unwrap());
+        (call_id.into(), tag.into(), "x".into())
+    } else {
+        return;
+    };
+    let (call_id, ours, theirs) = named;
+    let (to, from) = if swapped {
+        (theirs, ours)
+    } else {
+        (ours, theirs)
+    };
+    let lines = format!("Replaces: {call_id};to-tag={to};from-tag={from}\r\n");
+    if scene.is_ended {
+        return;
+    }
+    let next = scene.call.next_leg();
+    scene.newcomer(next, invite(&lines, body));
 }
 
 fn acknowledge(scene: &mut Scene, body: &str) {
@@ -196,6 +229,7 @@ fn play(scene: &mut Scene, step: Step) {
             }
         }
         Step::Prack { body } => acknowledge(scene, body),
+        Step::Replace { leg, swapped, body } => replace(scene, LegId(leg), swapped, body),
         Step::Fail { leg, method, why } => {
             if scene.has_request(LegId(leg), method) {
                 scene.fail(LegId(leg), method, why);

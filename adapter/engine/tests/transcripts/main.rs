@@ -15,6 +15,7 @@ mod fault;
 mod forks;
 mod originate;
 mod originate_web;
+mod pickup;
 mod props;
 mod redirect;
 mod reliable;

@@ -135,6 +135,15 @@ impl Scene {
 
     /// Somebody asks for the place of a party, and will be this leg.
     pub(crate) fn newcomer(&mut self, leg: LegId, message: Message) -> ServerId {
+        let remote = SocketAddr::from(([192, 0, 2, 3], 5060));
+        let hop = Hop::Udp {
+            listener: 0,
+            remote,
+        };
+        self.newcomer_by(leg, message, hop)
+    }
+
+    pub(crate) fn newcomer_by(&mut self, leg: LegId, message: Message, hop: Hop) -> ServerId {
         assert_eq!(self.call.next_leg(), leg);
         let peer = Peer {
             call_id: message.call_id().unwrap().into(),
@@ -146,11 +155,6 @@ impl Scene {
         self.peers.insert(leg, peer);
         self.servers += 1;
         let server = ServerId(self.servers);
-        let remote = SocketAddr::from(([192, 0, 2, 3], 5060));
-        let hop = Hop::Udp {
-            listener: 0,
-            remote,
-        };
         self.input(Input::Replace(Box::new(Replacement {
             server,
             message,
