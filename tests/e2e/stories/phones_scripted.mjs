@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { password } from '../stage/adapter.mjs';
 import { port } from '../stage/ports.mjs';
 
-export const title = 'sipp: registrations, basic calls, late offer, cancel, busy, no answer, hold';
+export const title = 'sipp: registrations, basic calls, late offer, cancel, busy, no answer, hold, PRACK';
 
 const RING_MS = 4_000;
 const USERS = Array.from({ length: 200 }, (_, i) => `u${String(i).padStart(3, '0')}`);
@@ -14,6 +14,7 @@ const CALLS = [
   ['caller_cancels', 'callee_canceled', 20, 20],
   ['caller_busy', 'callee_busy', 20, 20],
   ['caller_holds', 'callee_held', 20, 20],
+  ['caller_reliable', 'callee_reliable', 20, 20],
 ];
 
 export async function story(stage) {
