@@ -58,17 +58,25 @@ impl Message {
         )
     }
 
-    /// What can be read of a refused request, only to answer it: a header line that is
-    /// none has neither name nor value, Content-Length is not looked at, the body is empty. None
-    /// when there is nothing to answer: a response, an ACK, or no Via.
+    /// What can be read of a refused request, only to answer it: a header line that is none, or
+    /// past a limit, has neither name nor value; of a head that does not end what is whole is read;
+    /// Content-Length is not looked at, and the body is empty. None when there is nothing to
+    /// answer: a response, an ACK, or no Via.
     #[must_use]
     pub fn salvage(bytes: &Bytes, limits: &Limits) -> Option<Self> {
         let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
         let end = bytes
             .len()
             .min(start.saturating_add(limits.message_bytes_max));
-        let bytes = bytes.slice(start..end);
-        let head = scan::head(&bytes, limits, Mode::Salvage).ok()?;
+        let mut bytes = bytes.slice(start..end);
+        let mut head = scan::head(&bytes, limits, Mode::Salvage);
+        if matches!(head, Err(ParseError::HeadShort)) {
+            // It was cut, by us or on its way: what is whole of it ends here.
+            let whole = memchr::memmem::rfind(&bytes, b"\r\n")? + 2;
+            bytes = [&bytes[..whole], b"\r\n"].concat().into();
+            head = scan::head(&bytes, limits, Mode::Salvage);
+        }
+        let head = head.ok()?;
         let bytes = bytes.slice(..head.body as usize);
         let message = Self::from_head(head, bytes);
         let answerable = message.is_request() && message.method() != Some(Method::Ack);

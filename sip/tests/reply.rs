@@ -141,3 +141,42 @@ fn a_bad_line_is_not_copied_with_the_one_before() {
          Content-Length: 0\r\n\r\n"
     );
 }
+
+#[test]
+fn what_is_past_a_limit_is_answered_too() {
+    let limits = Limits {
+        headers_max: 8,
+        line_bytes_max: 200,
+        message_bytes_max: 1000,
+        ..Limits::default()
+    };
+    let ask = |more: &str| {
+        let text = format!(
+            "OPTIONS sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n\
+             From: <sip:b@h>;tag=1\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\
+             {more}Content-Length: 0\r\n\r\n"
+        );
+        Bytes::from(text)
+    };
+    for (more, status) in [
+        ("X: y\r\n".repeat(9), 400),
+        (format!("X: {}\r\n", "x".repeat(200)), 400),
+        (format!("X: {}\r\n", "x".repeat(190)).repeat(5), 513),
+        // It ends within a line.
+        ("\0".to_owned(), 400),
+    ] {
+        let mut bytes = ask(&more);
+        if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
+            bytes.truncate(end + 4);
+        }
+        let error = Message::parse_datagram(bytes.clone(), &limits).unwrap_err();
+        let fault = error.answer().unwrap();
+        assert_eq!(fault.status, status);
+        let salvaged = Message::salvage(&bytes, &limits).unwrap();
+        assert!(salvaged.body().is_empty());
+        let answer = reply(&salvaged, fault.status, fault.reason, None).end();
+        let answer = Message::parse_datagram(answer, &limits).unwrap();
+        assert_eq!(answer.call_id(), Some("c"));
+        assert_eq!(answer.cseq().unwrap().seq, 1);
+    }
+}

@@ -53,7 +53,8 @@ pub(super) struct Line {
 pub(super) enum Mode {
     /// Any framing fault refuses the message.
     Strict,
-    /// What can be read is read, to answer with: a bad header line has neither name nor value.
+    /// What can be read is read, to answer with: a bad or long header line has neither name nor
+    /// value, and past the most that there may be none is looked at.
     Salvage,
 }
 
@@ -86,13 +87,28 @@ pub(super) fn head(bytes: &[u8], limits: &Limits, mode: Mode) -> Result<Head, Pa
             next = end + 2;
             following = ends.next()?;
         }
-        if end - at > line_bytes_max {
+        let is_long = end - at > line_bytes_max;
+        if is_long && mode == Mode::Strict {
             return Err(ParseError::LineTooLong);
         }
         if lines.len() == limits.headers_max {
-            return Err(ParseError::TooManyHeaders);
+            if mode == Mode::Strict {
+                return Err(ParseError::TooManyHeaders);
+            }
+            // Those before are enough to answer with.
+            return Ok(Head {
+                start,
+                lines: Arc::from(&lines[..]),
+                body: offset(at)?,
+                length,
+            });
         }
-        match header_line(bytes, at, end) {
+        let line = if is_long {
+            None
+        } else {
+            header_line(bytes, at, end)
+        };
+        match line {
             Some(line) => {
                 if line.name == Name::ContentLength && mode == Mode::Strict {
                     let value = at + usize::from(line.value_at);
