@@ -20,6 +20,7 @@ use super::health::Health;
 use super::link::Link;
 use super::service::{Endpoint, Service};
 use crate::clock::Clock;
+use crate::limit::refused;
 
 /// A server that needs longer than this for an answer counts as gone.
 const ROUND_TRIP: Duration = Duration::from_secs(5);
@@ -75,7 +76,7 @@ impl Responder {
         let _stopped = out.try_send(Answer {
             to,
             reply,
-            _permit: Some(permit),
+            _permit: permit,
         });
     }
 }
@@ -85,7 +86,7 @@ struct Answer {
     to: Subject,
     reply: Reply,
     /// Held until the answer is with the connection.
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: OwnedSemaphorePermit,
 }
 
 pub(super) struct Commands {
@@ -230,7 +231,7 @@ impl Commands {
             arrive(&link.client).await;
             self.listen(&link, &mut own, &mut shared, &service, ready)
                 .await;
-            self.drain(shared, &service).await;
+            self.drain(&link.client, shared, &service).await;
             if ready.has_changed().is_err() {
                 return;
             }
@@ -263,8 +264,12 @@ impl Commands {
         self.health.set_commands_up(*up.borrow_and_update());
         loop {
             tokio::select! {
-                Some((ear, message)) = own.next() => self.hear(service, ear, message),
-                Some((ear, message)) = shared.next() => self.hear(service, ear, message),
+                Some((ear, message)) = own.next() => {
+                    self.hear(&link.client, service, ear, message).await;
+                }
+                Some((ear, message)) = shared.next() => {
+                    self.hear(&link.client, service, ear, message).await;
+                }
                 changed = ready.changed() => {
                     let _also_when_the_bus_is_gone = changed;
                     return;
@@ -281,39 +286,34 @@ impl Commands {
 
     /// Ends these subscriptions: what was on its way to us is taken, what comes later finds another
     /// node.
-    async fn drain(&self, mut heard: Heard, service: &Service) {
+    async fn drain(&self, client: &Client, mut heard: Heard, service: &Service) {
         for listening in &mut heard {
             // Only a closed client refuses, and ours is never closed.
             let _closed = listening.messages.drain().await;
         }
         let rest = async {
             while let Some((ear, message)) = heard.next().await {
-                self.hear(service, ear, message);
+                self.hear(client, service, ear, message).await;
             }
         };
         // Without a connection the end comes only with the next one.
         let _disconnected = timeout(ROUND_TRIP, rest).await;
     }
 
-    fn hear(&self, service: &Service, ear: Ear, message: Message) {
+    async fn hear(&self, client: &Client, service: &Service, ear: Ear, message: Message) {
         match ear {
-            Ear::Endpoint(endpoint) => self.take(&endpoint, message),
+            Ear::Endpoint(endpoint) => self.take(client, &endpoint, message).await,
             Ear::Service => {
                 let body = service.answer(&message.subject);
                 if let (Some(to), Some(body)) = (message.reply, body) {
-                    self.say(
-                        to,
-                        Reply {
-                            headers: Vec::new(),
-                            body,
-                        },
-                    );
+                    let headers = Vec::new();
+                    say(client, to, Reply { headers, body }).await;
                 }
             }
         }
     }
 
-    fn take(&self, endpoint: &Endpoint, message: Message) {
+    async fn take(&self, client: &Client, endpoint: &Endpoint, message: Message) {
         endpoint.requests.fetch_add(1, Ordering::Relaxed);
         let Some(to) = message.reply else {
             // Nobody to answer: it is no command.
@@ -328,9 +328,9 @@ impl Commands {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             endpoint.refused.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("ifbus_bus_commands_refused_total").increment(1);
+            refused("command_queue");
             let reply = self.sink.overloaded(&request);
-            self.say(to, reply);
-            return;
+            return say(client, to, reply).await;
         };
         self.sink.command(
             request,
@@ -340,15 +340,6 @@ impl Commands {
                 permit,
             },
         );
-    }
-
-    fn say(&self, to: Subject, reply: Reply) {
-        // Under overload even the refusal may find no place; the caller times out.
-        let _full = self.out.try_send(Answer {
-            to,
-            reply,
-            _permit: None,
-        });
     }
 
     fn open(&self) -> (Ears, Service) {
@@ -390,18 +381,28 @@ impl Commands {
 /// Sends answers, coalesced by the connection.
 async fn answer(client: Client, mut answers: mpsc::Receiver<Answer>) {
     while let Some(Answer { to, reply, _permit }) = answers.recv().await {
-        let mut headers = HeaderMap::new();
-        for (name, value) in reply.headers {
-            headers.insert(name, value);
-        }
-        let sent = if headers.is_empty() {
-            client.publish(to, reply.body).await
-        } else {
-            client.publish_with_headers(to, headers, reply.body).await
-        };
-        if let Err(error) = sent {
-            tracing::debug!(%error, "an answer could not be sent");
-        }
+        publish(&client, to, reply).await;
+    }
+}
+
+/// Answers what is not taken. Under overload this waits for the connection, and what comes after it
+/// waits in the subscription: each is told, and none takes the place of an answer.
+async fn say(client: &Client, to: Subject, reply: Reply) {
+    let _disconnected = timeout(ROUND_TRIP, publish(client, to, reply)).await;
+}
+
+async fn publish(client: &Client, to: Subject, reply: Reply) {
+    let mut headers = HeaderMap::new();
+    for (name, value) in reply.headers {
+        headers.insert(name, value);
+    }
+    let sent = if headers.is_empty() {
+        client.publish(to, reply.body).await
+    } else {
+        client.publish_with_headers(to, headers, reply.body).await
+    };
+    if let Err(error) = sent {
+        tracing::debug!(%error, "an answer could not be sent");
     }
 }
 
