@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use bus_schema::{AgentSnapshot, CommandError, ErrorCode, Lease, Register, Text, Timestamp};
 
+use crate::limit::refused;
+
 /// The agents known to this node.
 #[derive(Debug)]
 pub(crate) struct Agents {
@@ -34,6 +36,7 @@ impl Agents {
         now: u64,
     ) -> Result<(Lease, AgentSnapshot), CommandError> {
         if self.by_name.len() >= self.most && !self.by_name.contains_key(agent) {
+            refused("agents");
             return Err(
                 CommandError::new(ErrorCode::LimitExceeded, "too many agents")
                     .with("limit", "agents"),

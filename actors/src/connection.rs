@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     fault::{Part, contain},
+    limit::refused,
     local::Local,
 };
 
@@ -133,6 +134,7 @@ impl Connection {
                     let (connection, transport) = (self.number, self.transport);
                     tracing::info!(connection, ?transport, "slow reader cut off");
                     metrics::counter!("ifbus_slow_readers_total").increment(1);
+                    refused("send_queue_bytes");
                     self.down(context);
                 }
             }

@@ -27,7 +27,7 @@ use crate::{
     call::Call,
     fault::{Part, contain},
     incidents::{Details, head},
-    limit::refused,
+    limit::{refused, refused_message},
     local::{Local, Registering},
     random::{random_bytes, random_u64, random_u128},
     registry::wanted,
@@ -286,6 +286,11 @@ impl Front {
         match decision.kept {
             None => {
                 if decision.status >= 300 {
+                    match decision.status {
+                        403 => refused("bindings_per_aor"),
+                        423 => refused("expires_min_s"),
+                        _ => {}
+                    }
                     self.note_rejected(request, decision.status, decision.reason);
                 }
                 self.local.answer_register(transaction, way, decision.reply);
@@ -447,6 +452,7 @@ pub(crate) fn malformed(
     remote: SocketAddr,
 ) {
     local.note_malformed(remote, Transport::Udp);
+    refused_message(error);
     let Some(fault) = error.answer() else { return };
     let Some(request) = Message::salvage(bytes, &local.shared.net.message) else {
         return;

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::limit::refused as limited;
+
 /// How long a command is remembered.
 const REMEMBERED_MS: u64 = 24 * 3600 * 1000;
 
@@ -110,6 +112,7 @@ impl Idempotency {
             };
         }
         if self.given.len() >= self.most {
+            limited("idempotency_keys");
             return Verdict::Refused(
                 CommandError::new(ErrorCode::LimitExceeded, "too many commands remembered")
                     .with("limit", "idempotency_keys"),

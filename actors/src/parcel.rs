@@ -7,7 +7,7 @@ use engine::{Hop, Transport};
 use sip::Message;
 use tokio::sync::mpsc;
 
-use crate::{local::Local, net::Accepted};
+use crate::{limit::refused, local::Local, net::Accepted};
 
 /// A message from the wire with all that is known about its way here.
 #[derive(Clone, Debug)]
@@ -108,7 +108,11 @@ impl Post {
 
     /// For arbiters, which may not wait. `false`: full or gone, the parcel is dropped.
     pub(crate) fn try_send(&self, parcel: Parcel) -> bool {
-        self.inbox.try_send(parcel).is_ok()
+        let sent = self.inbox.try_send(parcel);
+        if matches!(sent, Err(mpsc::error::TrySendError::Full(_))) {
+            refused("inbox");
+        }
+        sent.is_ok()
     }
 
     /// A message from a connection's task.

@@ -235,9 +235,6 @@ impl Shared {
                 .put(Tree::Registrations, key, record.clone(), notice),
             None => self.store.delete(Tree::Registrations, key, notice),
         };
-        if written.is_err() {
-            metrics::counter!("ifbus_store_refused_total").increment(1);
-        }
         written.is_ok()
     }
 

@@ -26,6 +26,7 @@ use crate::{
     forget::{Forgotten, record_name},
     incidents::Incidents,
     journal::{Draft, Entry, Journal},
+    limit::refused,
     net::{Admission, NetLimits},
     parcel::{Parcel, Post, Posts},
     random::random_bytes,
@@ -175,6 +176,7 @@ impl Shared {
         };
         if taken.is_err() {
             metrics::counter!("ifbus_journal_refused_total").increment(1);
+            refused("bus_queue");
         }
     }
 
@@ -212,11 +214,7 @@ impl Shared {
     /// Keeps the record of a call. `false`: the store takes no more.
     pub(crate) fn keep_call(&self, key: CallKey, record: Bytes, notice: Option<Notice>) -> bool {
         let name = record_name(key);
-        let written = self.store.put(Tree::Dialogs, &name, record, notice);
-        if written.is_err() {
-            metrics::counter!("ifbus_store_refused_total").increment(1);
-        }
-        written.is_ok()
+        self.store.put(Tree::Dialogs, &name, record, notice).is_ok()
     }
 
     /// Forgets the record of a call once what the call has told is safe.

@@ -9,6 +9,7 @@ use tokio::{
 use tokio_tungstenite::{client_async, tungstenite::Message as Frame};
 
 use crate::{
+    limits::reached,
     phone::Phone,
     stage::Stage,
     wire::{Heard, Wire},
@@ -128,6 +129,7 @@ async fn frames_that_are_too_big_or_no_sip_close_with_a_reason() {
     let mut big = stage.ws("alice").await;
     big.wire.send(&vec![b'x'; 70_000]).await;
     assert_eq!(big.expect_end().await, Some(1009));
+    assert_eq!(reached("frame_bytes"), 1);
     let mut noise = stage.ws("alice").await;
     noise.wire.send(b"hello").await;
     assert_eq!(noise.expect_end().await, Some(1002));
@@ -207,6 +209,23 @@ async fn who_says_nothing_is_not_waited_for() {
         let mut buffer = [0; 64];
         assert_eq!(stream.read(&mut buffer).await.unwrap_or(0), 0);
     }
+    for limit in ["idle_ms", "ws_handshake_ms", "tls_handshake_ms"] {
+        assert_eq!(reached(limit), 1, "{limit}");
+    }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn a_browser_that_answers_no_ping_is_gone() {
+    let stage = Stage::with("[limits]\nping_ms = 1000\n").await;
+    let mut deaf = stage.ws("alice").await;
+    deaf.register().await;
+    // Its pongs go out when it looks at what came, which it does not.
+    stage
+        .until(|node| node.readiness().registrations == 0)
+        .await;
+    assert_eq!(reached("ping_ms"), 1);
+    assert_eq!(deaf.expect_end().await, Some(1008));
     stage.stop().await;
 }
 
@@ -225,6 +244,7 @@ async fn who_does_not_read_is_cut_off() {
         bob.say(&message).await;
         tokio::task::yield_now().await;
     }
+    assert!(reached("send_queue_bytes") + reached("connect_ms") > 0);
     // Not over UDP, where bob may have left no room.
     let mut carol: Phone = stage.tcp("carol").await;
     let options = carol.request("OPTIONS", "sip:alice@open.test");

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::net::UdpSocket;
 
 use crate::{
-    meter::count,
+    limits::reached,
     nats::{Event, Events, Nats},
     phone::{Out, Phone, answer},
     stage::Stage,
@@ -59,11 +59,11 @@ async fn registers(stage: &Stage) {
         let theft = answer(&register.anew(), &challenge, "1002", "secret-of-1002");
         assert_eq!(phone.ask(&fresh(&theft)).await.status(), Some(403));
     }
-    let mut brief = stage.tcp("anybody").await;
-    let contact = format!("Contact: {};expires=5\r\n", brief.contact());
+    let mut odd = stage.tcp("anybody").await;
+    let contact = format!("Contact: {}\r\nRequire: oddity\r\n", odd.contact());
     for _ in 0..TIMES {
-        let register = brief.registration(&contact);
-        assert_eq!(brief.ask(&register).await.status(), Some(423));
+        let register = odd.registration(&contact);
+        assert_eq!(odd.ask(&register).await.status(), Some(420));
     }
 }
 
@@ -129,7 +129,7 @@ async fn all_is_told_and_a_flood_in_one_event() {
     let rejected = first("reg.rejected", "interworking");
     assert_eq!(rejected["registration"]["aor"], "anybody@open.test");
     assert_eq!(rejected["registration"]["transport"], "tcp");
-    assert_eq!(rejected["cause"]["sip_status"], 423);
+    assert_eq!(rejected["cause"]["sip_status"], 420);
     assert_eq!(rejected["bindings"], 0);
     let incident = &first("security.auth_failed", "unauthorized")["incident"];
     assert_eq!(incident["source"], "127.0.0.1");
@@ -153,6 +153,7 @@ async fn more_connections_than_a_source_may_have_are_told() {
     assert_eq!(events.iter().map(counted).sum::<u64>(), 3);
     let cause = &events[0].0["data"]["cause"];
     assert_eq!(cause["text"], "connections_per_source");
+    assert_eq!(reached("connections_per_source"), 3);
 }
 
 #[tokio::test]
@@ -173,7 +174,7 @@ async fn sources_without_number_are_told_together() {
     assert_eq!(events.iter().map(counted).sum::<u64>(), 40);
     let nameless = |event: &&Event| event.0["data"]["incident"]["source"] == Value::Null;
     assert_eq!(events.iter().filter(nameless).map(counted).sum::<u64>(), 24);
-    assert_eq!(count("ifbus_limit_total", "limit", "incident_sources"), 24);
+    assert_eq!(reached("incident_sources"), 24);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod flow;
 mod fork;
 mod hostile;
 mod incidents;
+mod limits;
 mod meter;
 mod nats;
 mod phone;

@@ -74,6 +74,28 @@ impl Nats {
         timeout(PATIENCE, asking).await.expect("a reply comes")
     }
 
+    /// Asks the same so many times at once, with nothing, and hears all replies.
+    pub(crate) async fn ask_many(&self, tail: &str, times: usize) -> Vec<Value> {
+        let client = self.client().await;
+        let inbox = client.new_inbox();
+        let mut heard = client.subscribe(inbox.clone()).await.unwrap();
+        let subject = format!("ifbus.sip.v1.default.{tail}");
+        for _ in 0..times {
+            let (subject, inbox) = (subject.clone(), inbox.clone());
+            client
+                .publish_with_reply(subject, inbox, "".into())
+                .await
+                .unwrap();
+        }
+        let mut replies = Vec::new();
+        while replies.len() < times {
+            let reply = timeout(PATIENCE, heard.next()).await;
+            let reply = reply.expect("a reply comes").unwrap();
+            replies.push(serde_json::from_slice(&reply.payload).unwrap());
+        }
+        replies
+    }
+
     /// Hears every event from now on.
     pub(crate) async fn events(&self) -> Events {
         let client = self.client().await;

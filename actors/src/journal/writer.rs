@@ -19,6 +19,7 @@ use super::segment::{self, Header};
 use crate::ack::{Notice, Settlement};
 use crate::clock::Clock;
 use crate::fault::{Part, contain};
+use crate::limit::refused;
 
 /// A disk that needs long for a sync gets that much more rest between two.
 const REST_PER_SYNC: u32 = 4;
@@ -379,6 +380,7 @@ impl Writer {
                     to = next.first,
                     "unpublished entries deleted"
                 );
+                refused("journal_mbytes");
             }
             match fs::remove_file(&oldest.path) {
                 Ok(()) => total -= oldest.bytes,

@@ -177,7 +177,11 @@ impl Local {
             let looked_up = tokio::net::lookup_host((&*host, port));
             let hops = match tokio::time::timeout(shared.net.resolve, looked_up).await {
                 Ok(Ok(found)) => shared.hops(transport, found),
-                Ok(Err(_)) | Err(_) => Vec::new(),
+                Ok(Err(_)) => Vec::new(),
+                Err(_) => {
+                    refused("dns_ms");
+                    Vec::new()
+                }
             };
             shared.look_ups.fetch_sub(1, Ordering::Relaxed);
             done(hops);

@@ -6,6 +6,7 @@ use engine::{Hop, Transport};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{NetLimits, listen};
+use crate::limit::refused;
 use crate::parcel::{Arrival, Closed, Parcel, Post};
 
 /// Connects over TCP and runs the connection to its end. TLS to the outside is not offered yet:
@@ -32,7 +33,10 @@ pub(crate) async fn connect(
             };
             listen::run(stream, None, arrival, connection, limits, post).await;
         }
-        Ok(Err(_)) | Err(_) => {
+        failed => {
+            if failed.is_err() {
+                refused("connect_ms");
+            }
             post.send(Parcel::Closed {
                 connection,
                 transport: Transport::Tcp,

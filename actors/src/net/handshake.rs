@@ -6,6 +6,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::limit::refused;
+
 /// A file served beside the WebSocket, so that accepting a certificate once covers both.
 #[derive(Clone, Debug)]
 pub struct Asset {
@@ -86,6 +88,7 @@ where
             return Some(buffer.split_to(end + 4).freeze());
         }
         if buffer.len() >= limit {
+            refused("ws_handshake_bytes");
             return None;
         }
         if stream.read_buf(buffer).await.ok()? == 0 {

@@ -243,8 +243,12 @@ async fn accept_all(
             tokio::spawn(async move {
                 let limit = listener.limits.tls_handshake;
                 let shaken = timeout(limit, TlsAcceptor::from(tls).accept(stream)).await;
-                if let Ok(Ok(stream)) = shaken {
-                    serve(stream, remote, listener, connection, post, shaking).await;
+                match shaken {
+                    Ok(Ok(stream)) => {
+                        serve(stream, remote, listener, connection, post, shaking).await;
+                    }
+                    Ok(Err(_)) => {}
+                    Err(_) => refused("tls_handshake_ms"),
                 }
                 drop(permit);
             });
@@ -316,7 +320,8 @@ async fn serve<S>(
             let upgraded = upgrade(&mut stream, &door, limits.handshake_bytes);
             match timeout(limits.handshake, upgraded).await {
                 Ok(Some(early)) => Some(early),
-                Ok(None) | Err(_) => return,
+                Ok(None) => return,
+                Err(_) => return refused("ws_handshake_ms"),
             }
         }
     };

@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::NetLimits;
+use crate::limit::{refused, refused_message};
 use crate::parcel::{Arrival, Closed, Post};
 
 /// What a connection's task needs: where messages go, what to write, and who it is.
@@ -43,7 +44,10 @@ impl Wire {
         let mut patience = Some(Box::pin(sleep(self.limits.idle)));
         loop {
             tokio::select! {
-                () = expired(&mut patience) => return Closed::Idle,
+                () = expired(&mut patience) => {
+                    refused("idle_ms");
+                    return Closed::Idle;
+                }
                 read = reader.read_buf(&mut buffer) => {
                     match read {
                         Err(_) => return Closed::Failed,
@@ -70,6 +74,7 @@ impl Wire {
                             Err(error) => {
                                 let remote = self.arrival.remote;
                                 tracing::debug!(%error, %remote, "bad framing");
+                                refused_message(error);
                                 return Closed::Malformed;
                             }
                         }
@@ -84,7 +89,10 @@ impl Wire {
                     match timeout(self.limits.connect, writer.write_all(&bytes)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(_)) => return Closed::Failed,
-                        Err(_) => return Closed::Slow,
+                        Err(_) => {
+                            refused("connect_ms");
+                            return Closed::Slow;
+                        }
                     }
                 }
             }

@@ -15,6 +15,7 @@ use tokio_tungstenite::{
 };
 
 use super::stream::Wire;
+use crate::limit::{refused, refused_message};
 use crate::parcel::Closed;
 
 /// Small, because most clients are idle: the default would cost 128 KiB each.
@@ -70,6 +71,7 @@ impl Wire {
                             Err(error) => {
                                 let remote = self.arrival.remote;
                                 tracing::debug!(?error, %remote, "not a SIP message");
+                                refused_message(error);
                                 break Closed::Malformed;
                             }
                         },
@@ -80,11 +82,15 @@ impl Wire {
                     match timeout(self.limits.connect, socket.send(frame_of(bytes))).await {
                         Ok(Ok(())) => {}
                         Ok(Err(_)) => break Closed::Failed,
-                        Err(_) => break Closed::Slow,
+                        Err(_) => {
+                            refused("connect_ms");
+                            break Closed::Slow;
+                        }
                     }
                 }
                 _ = ping.tick() => {
                     if !std::mem::take(&mut heard) {
+                        refused("ping_ms");
                         break Closed::Idle;
                     }
                     if socket.send(Frame::Ping(Bytes::new())).await.is_err() {
@@ -115,7 +121,10 @@ fn frame_of(bytes: Bytes) -> Frame {
 fn read(frame: Option<Result<Frame, Error>>) -> Frames {
     let bytes = match frame {
         None => return Frames::Close(Closed::ByPeer),
-        Some(Err(Error::Capacity(_))) => return Frames::Close(Closed::TooBig),
+        Some(Err(Error::Capacity(_))) => {
+            refused("frame_bytes");
+            return Frames::Close(Closed::TooBig);
+        }
         Some(Err(Error::Protocol(_) | Error::Utf8(_))) => return Frames::Close(Closed::Malformed),
         Some(Err(_)) => return Frames::Close(Closed::Failed),
         Some(Ok(Frame::Text(text))) => Bytes::from(text),

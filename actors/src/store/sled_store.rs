@@ -17,6 +17,7 @@ use super::{Full, Store, Tree, Unreadable, Visitor, Write};
 use crate::ack::{Notice, Settlement};
 use crate::clock::Clock;
 use crate::fault::{Part, contain};
+use crate::limit::refused;
 
 /// A disk that needs long for a batch gets that much more rest between two.
 const REST_PER_COMMIT: u32 = 4;
@@ -116,6 +117,7 @@ impl Store for SledStore {
     fn write(&self, write: Write, notice: Option<Notice>) -> Result<(), Full> {
         self.queue.push(Item { write, notice }).inspect_err(|Full| {
             metrics::counter!("ifbus_store_refused_total").increment(1);
+            refused("store_queue");
         })
     }
 
