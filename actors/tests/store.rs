@@ -112,7 +112,7 @@ fn a_batch_wakes_its_receiver_once() {
     // The first write goes at once; all after it wait for the end of a long rest.
     let options = Options {
         rest_awaited: std::time::Duration::from_secs(3600),
-        ..Options::new(dir.path())
+        ..Options::new(dir.path().join("sled"))
     };
     let (store, _) = SledStore::open(options, Clock::start()).unwrap();
     let (sender, acks) = sync_channel(8);
@@ -153,7 +153,7 @@ fn a_full_queue_refuses() {
     let options = Options {
         queue: 10,
         gather: hour,
-        ..Options::new(dir.path())
+        ..Options::new(dir.path().join("sled"))
     };
     let (store, _) = SledStore::open(options, Clock::start()).unwrap();
     let put = |n: u32| {
