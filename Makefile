@@ -22,7 +22,7 @@ run: setup ## build and start the demo on loopback; it prints addresses, passwor
 test: setup-test ## everything: unit, property, simulation and real-client tests; ends with "N passed, N failed"
 	tests/run
 
-check: ## the fast loop: format, lints, unit and tidy tests
+check: setup ## the fast loop: format, lints, unit and tidy tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	tests/setup/cargo-test --workspace --lib --bins
