@@ -369,11 +369,13 @@ fn write_origin(out: &mut Vec<u8>, origin: &Origin<'_>, version: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The last line of a description may lack its end.
+/// The last line of a description may lack its end, or half of it.
 fn end_line(out: &mut Vec<u8>) {
-    if out.last().is_some_and(|last| *last != b'\n') {
-        out.extend_from_slice(b"\r\n");
-    }
+    out.extend_from_slice(match out.last() {
+        None | Some(b'\n') => b"",
+        Some(b'\r') => b"\n",
+        Some(_) => b"\r\n",
+    });
 }
 
 fn parse_origin(value: &[u8]) -> Option<Origin<'_>> {

@@ -82,10 +82,12 @@ fn turning_changes_directions_and_the_version_only() {
         PHONE.replace("123 7", "123 9")
     );
     // A last line without an end gets one before the direction.
-    let open = "v=0\no=- 1 1 IN IP4 h\nm=audio 9 RTP/AVP 0";
-    let held = turn(&parse(open), Direction::Inactive, 2);
-    let expected = "v=0\no=- 1 2 IN IP4 h\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n";
-    assert_eq!(String::from_utf8(held).unwrap(), expected);
+    for end in ["", "\r"] {
+        let open = format!("v=0\no=- 1 1 IN IP4 h\nm=audio 9 RTP/AVP 0{end}");
+        let held = turn(&parse(&open), Direction::Inactive, 2);
+        let expected = "v=0\no=- 1 2 IN IP4 h\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n";
+        assert_eq!(String::from_utf8(held).unwrap(), expected, "{end:?}");
+    }
     for a in [
         Direction::SendRecv,
         Direction::SendOnly,
