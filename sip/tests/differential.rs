@@ -5,7 +5,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sip::{Limits, Message, unfold};
 use sipx_sip::error::{ParseError as TheirError, StartLineError};
-use sipx_testkit::{rfc4475, rfc5118};
+
+mod torture_messages;
 
 /// Why only one of them accepts, if that is as it should be.
 fn reason(
@@ -138,11 +139,8 @@ fn same(ours: &Message, theirs: &sipx_sip::Message) -> Result<(), String> {
 }
 
 fn corpus() -> Vec<Bytes> {
-    let ipv4 = rfc4475::CASES
-        .iter()
-        .map(|case| Bytes::from_static(case.bytes));
-    ipv4.chain(rfc5118::CASES.iter().map(rfc5118::Case::wire))
-        .collect()
+    let both = [4475, 5118].into_iter().flat_map(torture_messages::rfc);
+    both.map(|case| case.bytes).collect()
 }
 
 #[test]

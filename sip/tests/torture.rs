@@ -5,7 +5,10 @@
 
 use bytes::Bytes;
 use sip::{Fault, Limits, Message, ParseError, reply};
-use sipx_testkit::{rfc4475, rfc5118};
+
+mod torture_messages;
+
+use torture_messages::Case;
 
 /// What becomes of a message that comes in one datagram.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,32 +104,24 @@ const RFC_5118: &[(&str, Expect)] = &[
 
 #[test]
 fn rfc_4475() {
-    let cases = rfc4475::CASES
-        .iter()
-        .map(|case| (case.name, Bytes::from_static(case.bytes)));
-    check_all(cases, RFC_4475);
+    check_all(&torture_messages::rfc(4475), RFC_4475);
 }
 
 #[test]
 fn rfc_5118() {
-    check_all(
-        rfc5118::CASES.iter().map(|case| (case.name, case.wire())),
-        RFC_5118,
-    );
+    check_all(&torture_messages::rfc(5118), RFC_5118);
 }
 
-fn check_all(cases: impl Iterator<Item = (&'static str, Bytes)>, table: &[(&str, Expect)]) {
+fn check_all(cases: &[Case], table: &[(&str, Expect)]) {
     let mut wrong = Vec::new();
-    let mut seen = 0;
-    for (name, bytes) in cases {
-        seen += 1;
+    for Case { name, bytes } in cases {
         let expected = table.iter().find(|row| row.0 == name).map(|row| row.1);
-        let got = outcome(name, &bytes);
+        let got = outcome(name, bytes);
         if expected != Some(got) {
             wrong.push(format!("{name}: expected {expected:?}, got {got:?}"));
         }
     }
-    assert_eq!(seen, table.len(), "a row for each message");
+    assert_eq!(cases.len(), table.len(), "a row for each message");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -159,8 +154,10 @@ fn outcome(name: &str, bytes: &Bytes) -> Expect {
 
 #[test]
 fn views_of_a_tortuous_invite() {
-    let bytes = rfc4475::case("wsinv").expect("in the archive").bytes;
-    let message = Message::parse_datagram(Bytes::from_static(bytes), &Limits::default()).unwrap();
+    let cases = torture_messages::rfc(4475);
+    let case = cases.into_iter().find(|case| case.name == "wsinv");
+    let bytes = case.expect("in the archive").bytes;
+    let message = Message::parse_datagram(bytes, &Limits::default()).unwrap();
     assert_eq!(
         message.uri(),
         Some("sip:vivekg@chair-dnrc.example.com;unknownparam")
