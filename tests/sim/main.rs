@@ -2,7 +2,7 @@
 //! a whole run: phones, agents, a network that loses, doubles and reorders, late timers, a slow
 //! disk, a process that dies. Every call ends once, and nothing is left over.
 //!
-//! One seed again, with its ladder: `SIM_SEED=7 cargo test -p tests --test sim one_seed -- \
+//! One seed again, with its ladder: `SIM_SEED=7 cargo test --workspace --test sim one_seed -- \
 //! --nocapture`. More seeds: `SIM_SEEDS=10000`.
 
 #![expect(
@@ -91,7 +91,8 @@ fn number(variable: &str) -> Option<u64> {
 /// The ladder of a seed and what is wrong with it.
 fn report(seed: u64) -> String {
     let (wrong, trace) = run(seed, Plant::None, true);
-    let again = format!("SIM_SEED={seed} cargo test -p tests --test sim one_seed -- --nocapture");
+    let again =
+        format!("SIM_SEED={seed} cargo test --workspace --test sim one_seed -- --nocapture");
     format!(
         "{}\n\nseed {seed}:\n  {}\nagain: {again}",
         trace.join("\n"),

@@ -1,7 +1,7 @@
 //! Calls two people, joins them, and tells what happens until the call is over.
 //!
 //! ```text
-//! cargo run --package agents --bin originate 1001@example.test 1002@example.test
+//! cargo run --bin originate 1001@example.test 1002@example.test
 //! ```
 //!
 //! Needs a running adapter; `state/bus.json`, or the file in `IFBUS_BUS`, says where its bus is.
