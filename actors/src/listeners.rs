@@ -1,16 +1,16 @@
 //! Binding what the configuration says to listen on, and how the outside sees it.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, sync::Arc};
 
-use bus_schema::Timestamp;
 use config::{Config, Listen};
 use engine::{Listener, Listeners, Transport};
 
 use crate::{
     arbiter::Sockets,
-    certificate,
-    net::{Assets, Door, NetLimits, StreamListener, bind_tcp, bind_udp, tls},
+    clock::Clock,
+    net::{Assets, Door, NetLimits, StreamListener, bind_tcp, bind_udp},
     node::StartError,
+    tls::Keyring,
 };
 
 /// Everything that is bound.
@@ -20,26 +20,25 @@ pub(crate) struct Bound {
     pub(crate) sockets: Vec<Sockets>,
     pub(crate) streams: Vec<(std::net::TcpListener, StreamListener)>,
     pub(crate) addresses: Vec<(config::Transport, SocketAddr)>,
-    /// When the certificate ends, where there is one.
-    pub(crate) certificate_ends: Option<Timestamp>,
+    /// The certificates they show.
+    pub(crate) keyring: Arc<Keyring>,
 }
 
 /// Binds all listeners, UDP ones once for each arbiter.
 pub(crate) fn bind(
     config: &Config,
+    clock: Clock,
     assets: &Assets,
     limits: &NetLimits,
     arbiters: usize,
 ) -> Result<Bound, StartError> {
-    let certificate = identity(config)?;
+    let keyring = Arc::new(Keyring::open(config, clock)?);
     let mut bound = Bound {
         listeners: Listeners::default(),
         sockets: (0..arbiters).map(|_| Sockets::new()).collect(),
         streams: Vec::new(),
         addresses: Vec::new(),
-        certificate_ends: certificate
-            .as_ref()
-            .and_then(|identity| certificate::ends(&identity.leaf)),
+        keyring: keyring.clone(),
     };
     let mut listeners = Vec::with_capacity(config.listen.len());
     for (id, listen) in config.listen.iter().enumerate() {
@@ -70,10 +69,7 @@ pub(crate) fn bind(
                     .transport
                     .is_websocket()
                     .then(|| door(listen, assets)),
-                tls: certificate
-                    .as_ref()
-                    .filter(|_| listen.transport.is_tls())
-                    .map(|identity| identity.config.clone()),
+                tls: keyring.entrance(id),
                 limits: limits.clone(),
             };
             bound.streams.push((socket, listener));
@@ -137,38 +133,4 @@ fn listener(id: u16, transport: Transport, listen: &Listen, addr: SocketAddr) ->
         contact_host: sent_by.clone(),
         sent_by,
     }
-}
-
-/// The certificate, where a listener needs one: the operator's, or one made for development.
-fn identity(config: &Config) -> Result<Option<tls::Identity>, StartError> {
-    if !config.needs_certificate() {
-        return Ok(None);
-    }
-    if let Some(identity) = &config.tls.identity {
-        return Ok(Some(tls::identity(&identity.cert, &identity.key)?));
-    }
-    let folder = config.node.state_dir.join("tls");
-    tracing::warn!(
-        folder = %folder.display(),
-        "no [tls] certificate: a self-signed one is used, which browsers will not trust"
-    );
-    Ok(Some(tls::self_signed(Path::new(&folder), &names(config))?))
-}
-
-/// Whom a self-signed certificate is for.
-fn names(config: &Config) -> Vec<String> {
-    let mut names = vec![
-        "localhost".to_owned(),
-        "127.0.0.1".to_owned(),
-        "::1".to_owned(),
-    ];
-    let advertised = config.listen.iter().filter_map(Listen::host);
-    let domains = config.domains.iter().map(|domain| domain.name.clone());
-    for name in advertised.chain(domains) {
-        let name = name.trim_matches(['[', ']']).to_owned();
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
 }

@@ -5,7 +5,6 @@ mod handshake;
 mod limits;
 mod listen;
 mod stream;
-pub(crate) mod tls;
 mod udp;
 mod websocket;
 
@@ -14,5 +13,4 @@ pub(crate) use handshake::Door;
 pub use handshake::{Asset, Assets};
 pub(crate) use limits::NetLimits;
 pub(crate) use listen::{Accepted, Admission, StreamListener, accept, bind_tcp};
-pub use tls::TlsError;
 pub(crate) use udp::{bind_udp, receive};

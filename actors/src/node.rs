@@ -2,6 +2,7 @@
 
 mod housekeeping;
 mod office;
+mod reload;
 mod state;
 
 use std::{
@@ -24,7 +25,7 @@ use tokio::{
     time::sleep,
 };
 
-use self::{housekeeping::look_after, office::Office, state::State};
+use self::{housekeeping::look_after, office::Office, reload::reload, state::State};
 use crate::{
     arbiter::Arbiters,
     book::Book,
@@ -38,12 +39,13 @@ use crate::{
     journal::last_events,
     listeners::{Bound, bind},
     nats_server::{self, NatsServer},
-    net::{Admission, Assets, NetLimits, StreamListener, TlsError, accept},
+    net::{Admission, Assets, NetLimits, StreamListener, accept},
     parcel::{Parcel, Post, Posts, Work},
     random::{random_bytes, random_u64, random_u128},
     registry::Registry,
     shared::{Parts, Shared, Voice},
     store::Tree,
+    tls::{self, Keyring, TlsError},
     traffic,
 };
 
@@ -159,7 +161,7 @@ impl Node {
         let count = arbiters.max(1);
         let state = State::open(config, clock)?;
         let net = crate::book::net_limits(config);
-        let bound = bind(config, &assets, &net, count)?;
+        let bound = bind(config, clock, &assets, &net, count)?;
         let server = managed(config, clock).await?;
         let address = state::address(config, server.as_ref());
 
@@ -172,9 +174,9 @@ impl Node {
             sockets,
             streams,
             addresses,
-            certificate_ends,
+            keyring,
         } = bound;
-        let shared = shared(config, clock, state, &listeners, net, &posts);
+        let shared = shared(config, clock, state, (&listeners, keyring), net, &posts);
         let inboxes = inboxes.into_iter().zip(sockets).collect();
         let arbiters = Arbiters::start(clock, &shared, &posts, inboxes).map_err(StartError::Io)?;
         recover(&shared, &posts).await;
@@ -213,9 +215,9 @@ impl Node {
             bound: addresses,
         };
         let (shared, commands) = (node.shared.clone(), node.commands.clone());
-        node.tasks
-            .lock()
-            .spawn(look_after(shared, commands, certificate_ends));
+        let watch = tls::watch(shared.clone());
+        node.tasks.lock().spawn(look_after(shared, commands));
+        node.tasks.lock().spawn(watch);
         node.announce(EventName::NodeUp, Reason::Started);
         for (transport, addr) in &node.bound {
             tracing::info!(transport = transport.as_str(), %addr, "listening");
@@ -283,6 +285,7 @@ impl Node {
         metrics::gauge!("ifbus_registrations").set(self.shared.registry.bindings() as f64);
         metrics::gauge!("ifbus_connections").set(self.shared.admission.open() as f64);
         traffic::measure(&self.shared.traffic);
+        self.shared.keyring.measure();
         if self.health.is_some()
             && let Some(outbox) = self.shared.journal.outbox()
         {
@@ -390,7 +393,7 @@ fn shared(
     config: &Config,
     clock: Clock,
     state: State,
-    listeners: &Listeners,
+    (listeners, keyring): (&Listeners, Arc<Keyring>),
     net: NetLimits,
     posts: &Posts,
 ) -> Arc<Shared> {
@@ -420,6 +423,7 @@ fn shared(
         net,
         nonces: crate::book::nonces(config),
         admission: Admission::new(incidents.clone(), trusted, shut_out),
+        keyring,
         defences,
         book,
         registry,
@@ -557,15 +561,6 @@ async fn drain(shared: &Arc<Shared>, posts: &Posts, within: Duration) {
     while shared.calls.load(Ordering::Relaxed) > 0 && shared.clock.mono() < last {
         sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn reload(shared: &Shared, file: &Path) -> Result<(), Diagnostics> {
-    let loaded = config::load(file)?;
-    let book = Book::new(&loaded.config, &shared.listeners);
-    shared.registry.configure(book.registrar);
-    shared.defences.set(&book.defence);
-    shared.book.store(Arc::new(book));
-    Ok(())
 }
 
 /// Says on the bus that it was gone for a time.

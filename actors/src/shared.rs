@@ -32,6 +32,7 @@ use crate::{
     random::random_bytes,
     registry::Registry,
     store::{Store, Tree},
+    tls::Keyring,
     traffic::Traffic,
 };
 
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) nonces: Nonces,
     pub(crate) started_ms: u64,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) keyring: Arc<Keyring>,
     /// What the configuration says about users, domains and routes; replaced by a reload.
     pub(crate) book: ArcSwap<Book>,
     pub(crate) defences: Arc<Defences>,
@@ -87,6 +89,7 @@ pub(crate) struct Parts {
     pub(crate) net: NetLimits,
     pub(crate) nonces: Nonces,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) keyring: Arc<Keyring>,
     pub(crate) defences: Arc<Defences>,
     pub(crate) book: Arc<Book>,
     pub(crate) registry: Registry,
@@ -115,6 +118,7 @@ impl Shared {
             nonces: parts.nonces,
             started_ms: parts.clock.unix_ms(),
             admission: parts.admission,
+            keyring: parts.keyring,
             defences: parts.defences,
             book: ArcSwap::new(parts.book),
             registry: parts.registry,

@@ -179,9 +179,15 @@ fn check(given: Option<PathBuf>, json: bool) -> ExitCode {
         console::say("no ifbus.toml here: `ifbus run` starts the built-in loopback demo");
         return ExitCode::SUCCESS;
     };
-    let (findings, wrong) = match config::load(&file) {
-        Ok(loaded) => (loaded.warnings, false),
-        Err(mistakes) => (mistakes, true),
+    let findings = match config::load(&file) {
+        Ok(loaded) => {
+            let mut findings = loaded.warnings;
+            for finding in &actors::check_certificates(&loaded.config) {
+                findings.push(finding.clone());
+            }
+            findings
+        }
+        Err(mistakes) => mistakes,
     };
     for finding in findings.iter() {
         if json {
@@ -190,7 +196,7 @@ fn check(given: Option<PathBuf>, json: bool) -> ExitCode {
             console::say(finding);
         }
     }
-    if wrong {
+    if findings.has_errors() {
         return ExitCode::from(WRONG);
     }
     if !json {

@@ -18,7 +18,7 @@ struct Running {
     child: Child,
     at: SocketAddr,
     log: BufReader<std::process::ChildStderr>,
-    _state: TempDir,
+    state: TempDir,
 }
 
 impl Drop for Running {
@@ -37,6 +37,7 @@ fn start() -> Running {
         "[node]\nstate_dir = {folder:?}\n[bus]\nurl = \"off\"\n[http]\naddr = \"off\"\n\
          [log]\nlevel = \"debug\"\nformat = \"json\"\n\
          [[listen]]\ntransport = \"udp\"\naddr = \"127.0.0.1:0\"\n\
+         [[listen]]\ntransport = \"tls\"\naddr = \"127.0.0.1:0\"\n\
          [[domain]]\nname = \"open.test\"\nauth = \"open\"\n"
     );
     std::fs::write(&file, text).unwrap();
@@ -61,7 +62,7 @@ fn start() -> Running {
         child,
         at,
         log,
-        _state: state,
+        state,
     }
 }
 
@@ -88,6 +89,23 @@ fn register(at: SocketAddr, users: std::ops::Range<u32>) {
             assert!(buffer[..length].starts_with(b"SIP/2.0 200 "));
         }
     }
+}
+
+/// Reads the log up to a line that says this.
+fn until(running: &mut Running, said: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert!(running.log.read_line(&mut line).unwrap() > 0, "it ended");
+        if line.contains(said) {
+            return line;
+        }
+    }
+}
+
+fn hang_up(running: &Running) {
+    let pid = running.child.id().to_string();
+    let kill = Command::new("kill").args(["-HUP", &pid]).status();
+    assert!(kill.unwrap().success());
 }
 
 fn terminate(running: &mut Running) {
@@ -118,4 +136,19 @@ fn the_last_lines_are_written_before_the_end() {
         said.contains("reg.bound") && said.contains("draining"),
         "{said}"
     );
+}
+
+#[test]
+fn a_hangup_reads_everything_again_or_nothing() {
+    let mut running = start();
+    hang_up(&running);
+    until(&mut running, "certificates read again");
+    until(&mut running, "configuration read again");
+    let key = running.state.path().join("state/tls/key.pem");
+    std::fs::write(&key, "not a key").unwrap();
+    hang_up(&running);
+    let line = until(&mut running, "certificates not taken");
+    assert!(line.contains("key.pem: holds no private key"), "{line}");
+    until(&mut running, "configuration not taken");
+    terminate(&mut running);
 }

@@ -4,7 +4,8 @@
 //! remedy ([`Diagnostics`]). [`Config::default`] is the loopback demo that runs without a file;
 //! [`DEFAULT_FILE`] is the same, written out and annotated.
 //!
-//! Pure: files are read while loading and never again; nothing here opens a socket.
+//! Pure: files are read while loading and never again; nothing here opens a socket or knows the
+//! time. Certificates are only named here; what is in them is for who has a clock.
 
 mod bus;
 mod calls;
@@ -15,12 +16,14 @@ mod limits;
 mod listen;
 mod load;
 mod media;
+mod named_file;
 mod nearest;
 mod network;
 mod node;
 mod route;
 mod secret;
 mod section;
+mod tls;
 mod user;
 mod users;
 
@@ -32,13 +35,15 @@ pub use calls::{Calls, Redirects};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use domain::{Auth, Domain};
 pub use limits::Limits;
-pub use listen::{Advertise, Listen, Tls, TlsIdentity, Transport};
+pub use listen::{Advertise, Clients, Listen, Transport};
 pub use load::{Loaded, load, parse};
 pub use media::{Anchor, Backend, Media, Ports};
+pub use named_file::NamedFile;
 pub use network::{Network, NotANetwork};
 pub use node::{Http, Log, LogFormat, LogLevel, Node};
 pub use route::{Pattern, Route, Target};
 pub use secret::Secret;
+pub use tls::{Certificate, Tls};
 pub use users::{Credential, Refused, Users};
 
 /// The annotated default file: every key with its meaning and its default.
@@ -53,7 +58,7 @@ pub struct Config {
     pub bus: Bus,
     /// Where SIP comes in, in the order of the file; a listener's position is its id.
     pub listen: Vec<Listen>,
-    /// The certificate of TLS and WSS listeners.
+    /// Certificates, ours and those of others.
     pub tls: Tls,
     /// Health, metrics and console.
     pub http: Http,
@@ -147,6 +152,7 @@ impl Config {
             advertise: None,
             origins: Vec::new(),
             path: "/ws".to_owned(),
+            clients: None,
         };
         vec![
             listen(Transport::Udp, 5060),

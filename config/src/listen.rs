@@ -1,10 +1,10 @@
-//! `[[listen]]` and `[tls]`: where SIP comes in.
+//! `[[listen]]`: where SIP comes in.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::named_file::NamedFile;
 use crate::section::{Misfit, Section};
 
 /// One `[[listen]]`.
@@ -20,6 +20,17 @@ pub struct Listen {
     pub origins: Vec<String>,
     /// The path of the WebSocket. WS and WSS only.
     pub path: String,
+    /// The certificates that clients are asked for; `None`: no client is. TLS and WSS only.
+    pub clients: Option<Clients>,
+}
+
+/// Whose certificates a listener asks of its clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clients {
+    /// PEM of the authorities that may sign them.
+    pub ca: NamedFile,
+    /// Whether a client without one is turned away.
+    pub required: bool,
 }
 
 /// What a listener speaks.
@@ -132,6 +143,34 @@ pub(crate) fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && text.strip_suffix('.').unwrap_or(text).split('.').all(label)
 }
 
+impl Clients {
+    /// `client_certs` as whether they are required; off is nothing.
+    const WORDS: [(&'static str, Option<bool>); 3] = [
+        ("off", None),
+        ("optional", Some(false)),
+        ("required", Some(true)),
+    ];
+
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let asked = section.word("client_certs", &Self::WORDS).flatten();
+        let ca = section.file("client_ca");
+        match (asked, ca) {
+            (Some(required), Some(ca)) => Some(Self { ca, required }),
+            (Some(_), None) if !section.has("client_ca") => {
+                let remedy = "add client_ca = \"the authorities' PEM file\"";
+                section.error("client_certs", "stands without client_ca", remedy);
+                None
+            }
+            (None, Some(_)) if !section.has("client_certs") => {
+                let remedy = "add client_certs = \"required\" or \"optional\"";
+                section.error("client_ca", "stands without client_certs", remedy);
+                None
+            }
+            (None | Some(_), None | Some(_)) => None,
+        }
+    }
+}
+
 impl Listen {
     pub(crate) fn read(section: &mut Section<'_>) -> Option<Self> {
         let transport = section.word("transport", &Transport::WORDS);
@@ -154,12 +193,14 @@ impl Listen {
             Err(Misfit::new("is no path", "write it like \"/ws\""))
         });
         let path = path.unwrap_or("/ws").to_owned();
+        let clients = Clients::read(section);
         let listen = Self {
             transport: transport?,
             addr: addr?,
             advertise,
             origins: origins.unwrap_or_default(),
             path,
+            clients,
         };
         listen.check(section);
         Some(listen)
@@ -168,6 +209,11 @@ impl Listen {
     fn check(&self, section: &mut Section<'_>) {
         for key in ["origins", "path"] {
             if section.has(key) && !self.transport.is_websocket() {
+                section.warn(key, "has no effect on this transport", "remove the key");
+            }
+        }
+        for key in ["client_certs", "client_ca"] {
+            if section.has(key) && !self.transport.is_tls() {
                 section.warn(key, "has no effect on this transport", "remove the key");
             }
         }
@@ -238,49 +284,6 @@ fn without_port(authority: &str) -> &str {
     }
 }
 
-/// `[tls]`: the certificate of every TLS and WSS listener.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// The certificate and its key; `None`: a self-signed one is made.
-    pub identity: Option<TlsIdentity>,
-}
-
-/// PEM files of a certificate chain and its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsIdentity {
-    /// The chain, leaf first.
-    pub cert: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-}
-
-impl Tls {
-    pub(crate) fn read(section: &mut Section<'_>) -> Self {
-        let mut file = |key: &'static str| {
-            let path = section.path(key)?;
-            if !path.is_file() {
-                let remedy = format!("put it at {}", path.display());
-                section.error(key, "there is no such file", remedy);
-            }
-            Some(path)
-        };
-        match (file("cert"), file("key")) {
-            (Some(cert), Some(key)) => Self {
-                identity: Some(TlsIdentity { cert, key }),
-            },
-            (Some(_), None) => {
-                section.error("cert", "stands without a key", "add tls.key");
-                Self::default()
-            }
-            (None, Some(_)) => {
-                section.error("key", "stands without a certificate", "add tls.cert");
-                Self::default()
-            }
-            (None, None) => Self::default(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,6 +327,7 @@ mod tests {
             advertise: None,
             origins: Vec::new(),
             path: "/ws".to_owned(),
+            clients: None,
         };
         let host = Some("sip.example:8443");
         assert!(listen.allows_origin(None, host));

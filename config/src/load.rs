@@ -12,11 +12,12 @@ use crate::calls::Calls;
 use crate::diagnostic::Diagnostics;
 use crate::domain::{Auth, Domain};
 use crate::limits::Limits;
-use crate::listen::{Listen, Tls, Transport};
+use crate::listen::{Listen, Transport};
 use crate::media::Media;
 use crate::node::{Http, Log, Node, read_cluster};
 use crate::route::Route;
 use crate::section::{Page, Section, one_of};
+use crate::tls::Tls;
 use crate::users::Users;
 use crate::{Config, htdigest, user};
 

@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::named_file::NamedFile;
 use crate::nearest::nearest;
 use crate::secret::Secret;
 
@@ -213,6 +214,38 @@ impl<'p> Section<'p> {
         .map(|text| self.page.path(text))
     }
 
+    /// The name of a file that must be there.
+    pub(crate) fn file(&mut self, key: &'static str) -> Option<NamedFile> {
+        let path = self.path(key)?;
+        if !path.is_file() {
+            let remedy = format!("put it at {}", path.display());
+            self.error(key, "there is no such file", remedy);
+        }
+        let nothing = Misfit::new("", "");
+        let at = self.finding(Severity::Error, key, None, nothing);
+        Some(NamedFile::new(path, at))
+    }
+
+    /// The tables of a list of tables, `[[section.key]]`.
+    pub(crate) fn tables(&mut self, key: &'static str) -> Vec<Self> {
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        let elements = value.as_array().map(|elements| elements.iter());
+        let mut tables = Vec::new();
+        for (index, element) in elements.into_iter().flatten().enumerate() {
+            if let DeValue::Table(table) = element.get_ref() {
+                let name = format!("{}.{key}[{}]", self.name, index + 1);
+                tables.push(Self::new(self.page, name, element.span(), table));
+            }
+        }
+        if value.as_array().is_none_or(|all| all.len() != tables.len()) {
+            let remedy = format!("write it as [[{}.{key}]]", self.name);
+            self.error(key, "has the wrong shape", remedy);
+        }
+        tables
+    }
+
     /// A string that reads as `T`; `shape` says what one looks like.
     pub(crate) fn parsed<T: FromStr>(&mut self, key: &'static str, shape: &str) -> Option<T> {
         self.read(key, |value| parse(string(value)?, shape))
@@ -320,13 +353,23 @@ impl<'p> Section<'p> {
         element: Option<&Spanned<DeValue<'_>>>,
         misfit: Misfit,
     ) {
+        self.page.push(self.finding(severity, key, element, misfit));
+    }
+
+    fn finding(
+        &self,
+        severity: Severity,
+        key: &str,
+        element: Option<&Spanned<DeValue<'_>>>,
+        misfit: Misfit,
+    ) -> Diagnostic {
         let entry = self.entries.iter().find(|entry| entry.key == key);
         let name = if self.name.is_empty() {
             String::new()
         } else {
             format!("{}.", self.name)
         };
-        self.page.push(Diagnostic {
+        Diagnostic {
             severity,
             file: self.page.file.clone(),
             line: match (element, entry) {
@@ -346,7 +389,7 @@ impl<'p> Section<'p> {
             },
             problem: misfit.problem,
             remedy: misfit.remedy,
-        });
+        }
     }
 }
 

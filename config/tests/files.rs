@@ -110,7 +110,8 @@ fn paths_start_at_the_file() {
     );
     let config = load(&home.join("ifbus.toml")).unwrap().config;
     assert_eq!(config.node.state_dir, home.join("state"));
-    assert_eq!(config.tls.identity.unwrap().cert, home.join("chain.pem"));
+    let certificate = &config.tls.certificates[0];
+    assert_eq!(certificate.cert.path(), home.join("chain.pem"));
     let found = config.users.find("1001", "example.test").unwrap();
     assert_eq!(found.password.map(Secret::reveal), Some("first line"));
 }
@@ -186,4 +187,69 @@ fn a_hundred_thousand_users_load() {
     assert_eq!(config.users.len(), 100_000);
     let found = config.users.find("bench099999", "bench.local").unwrap();
     assert_eq!(found.ha1_md5, Some(&99_999u128.to_be_bytes()));
+}
+
+#[test]
+fn certificates_and_whose_they_ask_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path();
+    for name in ["a.pem", "a.key", "b.pem", "b.key", "ca.pem"] {
+        write(home, name, "");
+    }
+    let base = "[[domain]]\nname = \"example.test\"\nauth = \"open\"\n\
+                [tls]\n";
+    let second = "[[tls.certificate]]\ncert = \"b.pem\"\nkey = \"b.key\"\n\
+                  names = [\"*.B.test\", \"b.test\"]\n";
+    let listen = "[[listen]]\ntransport = \"tls\"\naddr = \"127.0.0.1:5061\"\n";
+    let load = |text: String| {
+        write(home, "ifbus.toml", &text);
+        load(&home.join("ifbus.toml"))
+    };
+    let asks = "client_certs = \"optional\"\nclient_ca = \"ca.pem\"\n";
+    let first = "cert = \"a.pem\"\nkey = \"a.key\"\n";
+    let config = load(format!("{base}{first}{second}{listen}{asks}"))
+        .unwrap()
+        .config;
+    let names: Vec<_> = config.tls.certificates.iter().map(|it| &it.names).collect();
+    assert_eq!(
+        names,
+        [&[][..], &["*.b.test".to_owned(), "b.test".to_owned()]]
+    );
+    let clients = config.listen[0].clients.clone().unwrap();
+    assert!(!clients.required);
+    assert_eq!(clients.ca.key(), "listen[1].client_ca");
+    // Without one of its own, the first of the list is the default.
+    let config = load(format!("{base}{second}{listen}")).unwrap().config;
+    assert_eq!(
+        config.tls.certificates[0].cert.key(),
+        "tls.certificate[1].cert"
+    );
+    assert_eq!(config.listen[0].clients, None);
+    for (more, key) in [
+        (
+            "[[tls.certificate]]\ncert = \"b.pem\"\n",
+            "tls.certificate[1].key",
+        ),
+        (
+            "[[tls.certificate]]\ncert = \"c.pem\"\nkey = \"b.key\"\n",
+            "tls.certificate[1].cert",
+        ),
+        (&second.replace("*.B", "a.*"), "tls.certificate[1].names"),
+        (&second.replace("names", "name"), "tls.certificate[1].name"),
+        ("certificate = \"b.pem\"\n", "tls.certificate"),
+        (
+            &format!("{listen}client_ca = \"ca.pem\"\n"),
+            "listen[1].client_ca",
+        ),
+        (
+            &format!("{listen}client_certs = \"required\"\n"),
+            "listen[1].client_certs",
+        ),
+    ] {
+        let mistakes = load(format!("{base}{more}")).unwrap_err();
+        assert!(
+            mistakes.errors().any(|it| it.key == key),
+            "{more}: {mistakes}"
+        );
+    }
 }

@@ -69,7 +69,7 @@ async fn on(stage: &Stage, transport: Transport, ipv6: bool, user: &str) -> Phon
         Transport::Tcp => Wire::tcp(at).await,
         Transport::Ws => Wire::ws(at).await,
         Transport::Wss => Wire::wss(at).await,
-        Transport::Tls => panic!("not listened on"),
+        Transport::Tls => Wire::tls(at).await,
     };
     Phone::new(wire, user, "open.test")
 }
@@ -83,6 +83,8 @@ async fn every_way_meets_every_way() {
         (Transport::Ws, true),
         (Transport::Udp, false),
         (Transport::Wss, false),
+        (Transport::Tls, false),
+        (Transport::Tls, true),
     ];
     let mut number = 0;
     for (callee, callee6) in ways {
@@ -111,10 +113,12 @@ async fn messages_find_their_arbiter() {
     let stage = Stage::on(3, "").await;
     for number in 0..24 {
         let user = format!("alice{number}");
-        let (alice, bob) = match number % 4 {
+        let (alice, bob) = match number % 6 {
             0 => (stage.udp(&user).await, stage.udp("bob").await),
             1 => (stage.ws(&user).await, stage.tcp("bob").await),
             2 => (stage.tcp(&user).await, stage.wss("bob").await),
+            3 => (stage.tls(&user).await, stage.tls("bob").await),
+            4 => (stage.udp(&user).await, stage.tls("bob").await),
             _ => (stage.wss(&user).await, stage.udp("bob").await),
         };
         let Pair {

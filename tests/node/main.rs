@@ -10,6 +10,7 @@
     reason = "a test's helpers: a panic is the report"
 )]
 
+mod authority;
 mod call;
 mod defence;
 mod dialog;
@@ -33,6 +34,7 @@ mod restart;
 mod secrets;
 mod session;
 mod stage;
+mod tls;
 mod traffic;
 mod transfer;
 mod wire;

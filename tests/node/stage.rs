@@ -36,6 +36,12 @@ addr = "[::1]:PORT"
 [[listen]]
 transport = "ws"
 addr = "[::1]:PORT"
+[[listen]]
+transport = "tls"
+addr = "127.0.0.1:PORT"
+[[listen]]
+transport = "tls"
+addr = "[::1]:PORT"
 [[domain]]
 name = "open.test"
 auth = "open"
@@ -179,6 +185,12 @@ impl Stage {
     /// The same on TCP.
     pub(crate) async fn tcp(&self, user: &str) -> Phone {
         let wire = Wire::tcp(self.at(Transport::Tcp, false)).await;
+        Phone::new(wire, user, "open.test")
+    }
+
+    /// The same on TLS.
+    pub(crate) async fn tls(&self, user: &str) -> Phone {
+        let wire = Wire::tls(self.at(Transport::Tls, false)).await;
         Phone::new(wire, user, "open.test")
     }
 

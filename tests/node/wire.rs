@@ -1,6 +1,6 @@
 //! One socket of a peer: whole SIP messages in and out, over any transport.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -15,7 +15,7 @@ use tokio::{
     net::{TcpStream, UdpSocket},
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
@@ -41,7 +41,7 @@ pub(crate) struct Wire {
 
 enum Kind {
     Udp(UdpSocket),
-    Tcp(Box<TcpStream>, Box<Stream>),
+    Stream(Box<dyn Pipe>, Box<Stream>),
     Web(Box<WebSocketStream<Box<dyn Pipe>>>),
 }
 
@@ -78,14 +78,35 @@ impl Wire {
 
     /// A connection that is there already.
     pub(crate) fn accepted(stream: TcpStream) -> Self {
-        let (local, remote) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        let ends = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
         stream.set_nodelay(true).unwrap();
+        Self::stream(Box::new(stream), ends, "tcp")
+    }
+
+    /// A byte stream between these two ends.
+    pub(crate) fn stream(
+        stream: Box<dyn Pipe>,
+        (local, remote): (SocketAddr, SocketAddr),
+        transport: &'static str,
+    ) -> Self {
         Self {
-            kind: Kind::Tcp(Box::new(stream), Box::new(Stream::new(Limits::default()))),
+            kind: Kind::Stream(stream, Box::new(Stream::new(Limits::default()))),
             local,
             remote,
-            transport: "tcp",
+            transport,
         }
+    }
+
+    pub(crate) async fn tls(remote: SocketAddr) -> Self {
+        let shaken = shake(remote, tls(), "localhost").await.unwrap();
+        Self::secured(shaken)
+    }
+
+    /// A TLS connection that is there already.
+    pub(crate) fn secured(stream: TlsStream<TcpStream>) -> Self {
+        let (tcp, _) = stream.get_ref();
+        let ends = (tcp.local_addr().unwrap(), tcp.peer_addr().unwrap());
+        Self::stream(Box::new(stream), ends, "tls")
     }
 
     pub(crate) async fn ws(remote: SocketAddr) -> Self {
@@ -95,13 +116,8 @@ impl Wire {
     }
 
     pub(crate) async fn wss(remote: SocketAddr) -> Self {
-        let stream = TcpStream::connect(remote).await.unwrap();
-        let local = stream.local_addr().unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(tls())
-            .connect(name, stream)
-            .await
-            .unwrap();
+        let stream = shake(remote, tls(), "localhost").await.unwrap();
+        let local = stream.get_ref().0.local_addr().unwrap();
         Self::web(Box::new(stream), local, remote, "wss").await
     }
 
@@ -132,7 +148,7 @@ impl Wire {
     /// Sends on a connection that may be closed already: whether it was not.
     pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
         match &mut self.kind {
-            Kind::Tcp(stream, _) => stream.write_all(bytes).await.is_ok(),
+            Kind::Stream(stream, _) => stream.write_all(bytes).await.is_ok(),
             Kind::Udp(_) | Kind::Web(_) => panic!("for TCP only"),
         }
     }
@@ -142,7 +158,10 @@ impl Wire {
             Kind::Udp(socket) => {
                 socket.send_to(bytes, self.remote).await.unwrap();
             }
-            Kind::Tcp(stream, _) => stream.write_all(bytes).await.unwrap(),
+            Kind::Stream(stream, _) => {
+                stream.write_all(bytes).await.unwrap();
+                stream.flush().await.unwrap();
+            }
             Kind::Web(socket) => {
                 let text = String::from_utf8(bytes.to_vec()).unwrap();
                 // What is refused half way is heard of by its answer.
@@ -169,7 +188,7 @@ impl Wire {
                     let message = Message::parse_datagram(bytes, &limits).unwrap();
                     return Heard::Message(Box::new(message.with_source(from)));
                 }
-                Kind::Tcp(stream, framing) => {
+                Kind::Stream(stream, framing) => {
                     match framing.next().unwrap() {
                         Some(Item::Message(message)) => return Heard::Message(Box::new(message)),
                         Some(Item::Ping | Item::Pong) => return Heard::KeepAlive,
@@ -203,6 +222,18 @@ impl Wire {
 
     /// Hangs up without a word.
     pub(crate) fn drop_connection(self) {}
+}
+
+/// Connects over TLS, asking for the server of this name.
+pub(crate) async fn shake(
+    remote: SocketAddr,
+    config: Arc<ClientConfig>,
+    name: &str,
+) -> io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(remote).await?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    TlsConnector::from(config).connect(name, stream).await
 }
 
 /// A client that takes any certificate, as a person who clicks it away.

@@ -14,7 +14,6 @@ use std::{
 use bus_schema::{EventName, Reason};
 use engine::{Hop, Transport};
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -22,7 +21,7 @@ use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::{
     NetLimits,
@@ -33,6 +32,7 @@ use crate::fault::{Part, contain_async, tend};
 use crate::incidents::{Details, Incidents};
 use crate::limit::refused;
 use crate::parcel::{Arrival, Closed, Opened, Parcel, Post, Posts};
+use crate::tls::{Entrance, subject};
 
 /// After how long without a packet TCP asks whether the peer is there, and how often.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ pub(crate) struct StreamListener {
     /// For WS and WSS.
     pub(crate) door: Option<Door>,
     /// For TLS and WSS.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: Option<Arc<Entrance>>,
     pub(crate) limits: NetLimits,
 }
 
@@ -242,12 +242,16 @@ async fn accept_all(
         if let Some(tls) = listener.tls.clone() {
             tokio::spawn(async move {
                 let limit = listener.limits.tls_handshake;
-                let shaken = timeout(limit, TlsAcceptor::from(tls).accept(stream)).await;
+                let shaken = timeout(limit, tls.acceptor().accept(stream)).await;
                 match shaken {
                     Ok(Ok(stream)) => {
+                        note_client(&stream, remote);
                         serve(stream, remote, listener, connection, post, shaking).await;
                     }
-                    Ok(Err(_)) => {}
+                    Ok(Err(error)) => {
+                        metrics::counter!("ifbus_tls_handshakes_failed_total").increment(1);
+                        tracing::debug!(%error, %remote, "TLS handshake failed");
+                    }
                     Err(_) => refused("tls_handshake_ms"),
                 }
                 drop(permit);
@@ -263,6 +267,15 @@ async fn accept_all(
             };
             post.send(Parcel::Accepted(Box::new(accepted))).await;
         }
+    }
+}
+
+/// Says who is there, where a client has shown a certificate: it was verified.
+fn note_client(stream: &TlsStream<TcpStream>, remote: SocketAddr) {
+    let (_, session) = stream.get_ref();
+    let shown = session.peer_certificates().and_then(<[_]>::first);
+    if let Some(certificate) = shown {
+        tracing::info!(%remote, subject = subject(certificate), "client certificate verified");
     }
 }
 

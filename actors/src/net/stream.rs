@@ -1,6 +1,6 @@
 //! SIP over a byte stream (RFC 3261 18.3): framing in, writes out, one task a connection.
 
-use std::pin::Pin;
+use std::{io, pin::Pin};
 
 use bytes::{Bytes, BytesMut};
 use tokio::{
@@ -66,7 +66,7 @@ impl Wire {
                                 }
                             }
                             Ok(Some(sip::Item::Ping)) => {
-                                if writer.write_all(PONG).await.is_err() {
+                                if write(&mut writer, PONG).await.is_err() {
                                     return Closed::Failed;
                                 }
                             }
@@ -86,7 +86,7 @@ impl Wire {
                         return Closed::ByUs;
                     };
                     // A peer that does not read is cut off rather than waited for.
-                    match timeout(self.limits.connect, writer.write_all(&bytes)).await {
+                    match timeout(self.limits.connect, write(&mut writer, &bytes)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(_)) => return Closed::Failed,
                         Err(_) => {
@@ -98,6 +98,12 @@ impl Wire {
             }
         }
     }
+}
+
+/// Writes to the end: TLS may keep back what the socket does not take at once.
+async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await
 }
 
 async fn expired(patience: &mut Option<Pin<Box<Sleep>>>) {

@@ -5,23 +5,17 @@ use std::{
     time::Duration,
 };
 
-use bus_schema::{Actor as Who, EventName, Reason, Timestamp};
+use bus_schema::{Actor as Who, EventName, Reason};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    certificate::Certificate,
     commands::Commands,
     fault::{Part, contain},
     shared::Shared,
 };
 
 /// Does it for ever.
-pub(super) async fn look_after(
-    shared: Arc<Shared>,
-    commands: Arc<Commands>,
-    certificate_ends: Option<Timestamp>,
-) {
-    let mut certificate = Certificate::new(certificate_ends);
+pub(super) async fn look_after(shared: Arc<Shared>, commands: Arc<Commands>) {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -38,7 +32,6 @@ pub(super) async fn look_after(
             shared.bindings.store(bindings, Ordering::Relaxed);
             commands.expire();
             shared.tell_incidents();
-            certificate.look(&shared);
         });
     }
 }

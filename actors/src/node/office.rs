@@ -9,7 +9,7 @@ use std::{
 use bus_schema::{Answer, Draining, Outcome, Reloaded};
 use tokio::{runtime::Handle, sync::Notify};
 
-use super::{drain, reload};
+use super::{drain, reload::reload};
 use crate::{commands::Admin, parcel::Posts, shared::Shared};
 
 /// What commands of administration are carried out by.
@@ -34,7 +34,7 @@ impl Admin for Office {
         match reload(&self.shared, file) {
             Ok(()) => Ok(Answer::Reloaded(Reloaded {
                 node: self.shared.voice.source.node().into(),
-                changed: ["domain", "user", "route", "limits"]
+                changed: ["domain", "user", "route", "limits", "tls"]
                     .map(Into::into)
                     .to_vec(),
                 restart: Vec::new(),

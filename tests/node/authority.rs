@@ -1,0 +1,135 @@
+//! An authority of a test: it signs certificates, and makes clients that believe it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::{
+    ClientConfig, RootCertStore, SupportedProtocolVersion,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use tempfile::TempDir;
+
+/// An authority and the folder of what it has signed.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) root: CertificateDer<'static>,
+    folder: TempDir,
+}
+
+/// A certificate with its key.
+pub(crate) struct Signed {
+    pub(crate) cert: CertificateDer<'static>,
+    pub(crate) pem: String,
+    pub(crate) key: KeyPair,
+}
+
+impl Signed {
+    fn chain(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let key = PrivatePkcs8KeyDer::from(self.key.serialize_der());
+        (vec![self.cert.clone()], key.into())
+    }
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Authority of a test");
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let root = certificate.der().clone();
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
+        Self {
+            issuer: Issuer::new(params, key),
+            root,
+            folder,
+        }
+    }
+
+    /// Where `name` is, or may be put.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Signs a certificate for hosts and addresses.
+    pub(crate) fn sign(&self, names: &[&str]) -> Signed {
+        self.sign_until(names, 2099)
+    }
+
+    /// The same, that ends with the year before.
+    pub(crate) fn sign_until(&self, names: &[&str], year: i32) -> Signed {
+        let names = names.iter().map(|name| (*name).to_owned());
+        let mut params = CertificateParams::new(names.collect::<Vec<_>>()).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Signed {
+            cert: certificate.der().clone(),
+            pem: certificate.pem(),
+            key,
+        }
+    }
+
+    /// Puts it into `name.pem` and `name.key`.
+    pub(crate) fn put(&self, name: &str, signed: &Signed) {
+        replace(&self.path(&format!("{name}.pem")), &signed.pem);
+        let key = self.path(&format!("{name}.key"));
+        replace(&key, &signed.key.serialize_pem());
+    }
+
+    /// The two lines of a file that name it.
+    pub(crate) fn lines(&self, name: &str) -> String {
+        let (cert, key) = (
+            self.path(&format!("{name}.pem")),
+            self.path(&format!("{name}.key")),
+        );
+        format!("cert = {cert:?}\nkey = {key:?}\n")
+    }
+
+    /// A client that believes this authority, shows `own` if asked, and speaks these protocols.
+    pub(crate) fn client(&self, own: Option<&Signed>, protocols: &[&str]) -> Arc<ClientConfig> {
+        self.client_of(rustls::DEFAULT_VERSIONS, own, protocols)
+    }
+
+    /// The same with these versions of TLS alone.
+    pub(crate) fn client_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        own: Option<&Signed>,
+        protocols: &[&str],
+    ) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => builder.with_no_client_auth(),
+            Some(own) => {
+                let (chain, key) = own.chain();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        config.alpn_protocols = protocols.iter().map(|name| (*name).into()).collect();
+        Arc::new(config)
+    }
+}
+
+/// Puts a whole file into the place of another, as a renewal does.
+pub(crate) fn replace(path: &Path, text: &str) {
+    let beside = path.with_extension("new");
+    let put = || -> io::Result<()> {
+        fs::write(&beside, text)?;
+        fs::rename(&beside, path)
+    };
+    put().unwrap();
+}
