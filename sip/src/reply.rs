@@ -9,7 +9,7 @@ use crate::header::{Name, Params, Via};
 use crate::message::Message;
 
 /// Room for what a response adds to the headers it copies.
-const ADDED_BYTES: usize = 512;
+const ADDED_BYTES: usize = 256;
 
 /// Begins the response to `request` (RFC 3261 8.2.6.2): Via, From, To, Call-ID and CSeq as they
 /// came, with `to_tag` put on To when it has none. 100 also gets the Timestamp (8.2.6.1).
@@ -18,7 +18,8 @@ const ADDED_BYTES: usize = 512;
 /// sent-by or rport was asked for, and `rport` then too (RFC 3261 18.2.1, RFC 3581 4).
 #[must_use]
 pub fn reply(request: &Message, status: u16, reason: &str, to_tag: Option<&str>) -> Builder {
-    let mut out = Builder::status(status, reason, request_head_bytes(request) + ADDED_BYTES);
+    let head_bytes = request.bytes().len() - request.body().len();
+    let mut out = Builder::status(status, reason, head_bytes + ADDED_BYTES);
     let mut source = request.source();
     for header in request.headers() {
         match header.name {
@@ -39,18 +40,6 @@ pub fn reply(request: &Message, status: u16, reason: &str, to_tag: Option<&str>)
         }
     }
     out
-}
-
-/// Enough for the Via, From, To, Call-ID and CSeq of a request, which are most of a small head.
-fn request_head_bytes(request: &Message) -> usize {
-    let copied = |name| {
-        matches!(
-            name,
-            Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq
-        )
-    };
-    let lines = request.headers().filter(|header| copied(header.name));
-    lines.map(|header| header.line.len()).sum()
 }
 
 /// Writes a Via line with the source on its first element.

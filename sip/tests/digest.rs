@@ -36,7 +36,6 @@ fn challenge(server: &Server, now: Now, random: u64) -> Vec<String> {
     server
         .challenge(now, random, REALM, false)
         .values()
-        .map(|value| value.to_string())
         .collect()
 }
 

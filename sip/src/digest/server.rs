@@ -1,6 +1,5 @@
 //! The side that challenges.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::algorithm::{Algorithm, Ha1};
@@ -176,32 +175,20 @@ pub struct Challenge<'a> {
 
 impl Challenge<'_> {
     /// The values of the WWW-Authenticate or Proxy-Authenticate headers, in order of preference.
-    pub fn values(&self) -> impl Iterator<Item = impl fmt::Display + '_> + '_ {
-        self.algorithms.iter().map(|algorithm| Value {
-            challenge: self,
-            algorithm: *algorithm,
+    pub fn values(&self) -> impl Iterator<Item = String> + '_ {
+        self.algorithms.iter().map(|algorithm| {
+            let parts = [
+                "Digest realm=\"",
+                self.realm,
+                "\", nonce=\"",
+                &self.nonce,
+                "\", ",
+                if self.stale { "stale=true, " } else { "" },
+                "algorithm=",
+                algorithm.token(),
+                ", qop=\"auth\"",
+            ];
+            parts.concat()
         })
-    }
-}
-
-struct Value<'a> {
-    challenge: &'a Challenge<'a>,
-    algorithm: Algorithm,
-}
-
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Challenge {
-            realm,
-            nonce,
-            stale,
-            ..
-        } = self.challenge;
-        let algorithm = self.algorithm.token();
-        write!(f, "Digest realm=\"{realm}\", nonce=\"{nonce}\", ")?;
-        if *stale {
-            f.write_str("stale=true, ")?;
-        }
-        write!(f, "algorithm={algorithm}, qop=\"auth\"")
     }
 }

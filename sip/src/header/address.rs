@@ -1,9 +1,7 @@
 //! `name-addr` and `addr-spec`: From, To, Contact, Route, Refer-To and their like.
 
 use super::params::Params;
-use super::value::{
-    is_closed, is_token, is_visible, quoted_end, text as text_of, trim, trim_start,
-};
+use super::value::{is_closed, is_token, quoted_end, text as text_of, trim, trim_start};
 use crate::message::Fault;
 use crate::uri::Uri;
 
@@ -35,7 +33,7 @@ impl<'a> NameAddr<'a> {
             }
             (&text[..=end], rest)
         } else {
-            match memchr::memchr3(b'<', b';', b'"', text) {
+            match first_sign(text) {
                 Some(at) if text[at] == b'<' => (trim(&text[..at]), &text[at..]),
                 Some(at) if text[at] == b'"' => return Err(BAD),
                 // Without brackets every parameter is the header's (RFC 3261 20.10).
@@ -68,7 +66,10 @@ impl<'a> NameAddr<'a> {
     }
 
     fn new(display: &'a [u8], uri: &'a [u8], params: &'a [u8]) -> Result<Self, Fault> {
-        let plain = is_visible(uri) && memchr::memchr3(b'<', b'>', b'"', uri).is_none();
+        // Without an early end it is done many bytes at a time.
+        let plain = uri.iter().fold(true, |all, byte| {
+            all & matches!(byte, 0x21..=0x7e) & !matches!(byte, b'<' | b'>' | b'"')
+        });
         match text_of(uri) {
             Some(uri) if plain && !uri.is_empty() && is_closed(params) => Ok(Self {
                 display,
@@ -116,13 +117,21 @@ impl<'a> NameAddr<'a> {
 /// [`NameAddr::tag`] say of every address that can be read. A message is asked for its tags time
 /// and again on its way.
 pub(crate) fn tag_of(address: &[u8]) -> Option<&str> {
-    match memchr::memchr3(b'<', b';', b'"', address) {
+    match first_sign(address) {
         Some(open) if address[open] == b'<' => {
             let close = open + memchr::memchr(b'>', &address[open..])?;
             let params = Params::new(&address[close + 1..]);
             params.get("tag").filter(|tag| !tag.is_empty())
         }
         _ => NameAddr::parse(address).ok()?.tag(),
+    }
+}
+
+/// Where the display name or a bare URI ends; most addresses begin with their bracket.
+fn first_sign(address: &[u8]) -> Option<usize> {
+    match address.first() {
+        Some(b'<') => Some(0),
+        _ => memchr::memchr3(b'<', b';', b'"', address),
     }
 }
 

@@ -79,7 +79,14 @@ impl<'a> Params<'a> {
 }
 
 fn name_and_value(piece: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match find(piece, b'=') {
+    // A name is short; what is quoted or bracketed has no `=` of ours.
+    let sign = |b: &u8| matches!(b, b'=' | b'"' | b'<');
+    let equals = match piece.iter().position(sign) {
+        Some(at) if piece[at] == b'=' => Some(at),
+        Some(_) => find(piece, b'='),
+        None => None,
+    };
+    match equals {
         Some(at) => (trim(&piece[..at]), Some(trim(&piece[at + 1..]))),
         None => (piece, None),
     }
