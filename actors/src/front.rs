@@ -73,7 +73,8 @@ impl Front {
             // A response to nothing of ours.
             return;
         }
-        let Some(message) = self.local.to_transaction(message, hop) else {
+        let transaction = self.local.transaction_hash(&message);
+        let Some(message) = self.local.to_transaction(transaction, message, hop) else {
             return;
         };
         if !self.may_ask(&message, hop) {
@@ -86,13 +87,13 @@ impl Front {
             }
             return;
         }
-        let tag = self.local.stateless_tag(&message);
-        match relay::front(&message, self.is_for_us(&message), &tag) {
+        let tag = || self.local.stateless_tag(&message);
+        match relay::front(&message, || self.is_for_us(&message), tag) {
             relay::Front::Drop => {}
             relay::Front::Answer { status: _, bytes } => self.local.reply(&message, hop, bytes),
             relay::Front::Relay => self.relay(message, hop),
             relay::Front::Elsewhere if message.method() == Some(Method::Register) => {
-                self.register(&message, hop);
+                self.register(&message, hop, transaction);
             }
             relay::Front::Elsewhere => self.invite(message, hop),
         }
@@ -242,12 +243,9 @@ impl Front {
         }
     }
 
-    fn register(&mut self, request: &Message, hop: Hop) {
+    fn register(&mut self, request: &Message, hop: Hop, transaction: Option<u64>) {
         // Over a connection nothing is repeated.
-        let transaction = match hop.is_reliable() {
-            true => None,
-            false => self.local.transaction_hash(request),
-        };
+        let transaction = transaction.filter(|_| !hop.is_reliable());
         if transaction.is_some_and(|key| self.local.answer_again(key, request, hop)) {
             return;
         }
@@ -296,12 +294,11 @@ impl Front {
                 self.local.answer_register(transaction, way, decision.reply);
             }
             Some(kept) => {
-                let failed = self.local.refuse(request, 500, "Server Internal Error");
                 self.local.keep_registration(Registering {
                     kept,
                     before: decision.before,
                     reply: decision.reply,
-                    failed,
+                    request: request.clone(),
                     way,
                     remote: self.from.0,
                     transaction,

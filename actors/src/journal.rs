@@ -185,6 +185,11 @@ impl Journal {
         kept.queue.push(Item::Mark(notice))
     }
 
+    /// Whether anything is kept: without a bus there is nobody to tell.
+    pub fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// The publisher's side. `None`: nothing is kept.
     pub fn outbox(&self) -> Option<Arc<Outbox>> {
         self.kept.as_ref().map(|kept| Arc::clone(&kept.outbox))

@@ -209,8 +209,13 @@ impl Local {
     /// Takes a request to the transaction that it belongs to: it is a repeat, or the CANCEL or ACK
     /// of an INVITE. It comes back if there is none. Asked by the front alone, in the order of
     /// arrival: a repeat may follow the request before anybody has looked at that.
-    pub(crate) fn to_transaction(&self, message: Message, hop: Hop) -> Option<Message> {
-        let Some(key) = self.transaction_hash(&message) else {
+    pub(crate) fn to_transaction(
+        &self,
+        transaction: Option<u64>,
+        message: Message,
+        hop: Hop,
+    ) -> Option<Message> {
+        let Some(key) = transaction else {
             return Some(message);
         };
         let call = match message.method() {

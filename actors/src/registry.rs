@@ -240,6 +240,9 @@ impl Shared {
 
     /// Tells the bus what happened to bindings.
     pub(crate) fn announce_registration(&self, kept: &Kept) {
+        if !self.journal.is_kept() && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let bindings = u32::try_from(kept.left).unwrap_or(u32::MAX);
         for Change { kind, binding } in &kept.changes {
             let (name, cause) = told(*kind);

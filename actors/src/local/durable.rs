@@ -24,8 +24,8 @@ pub(crate) struct Registering {
     pub(crate) kept: Kept,
     pub(crate) before: Vec<Binding>,
     pub(crate) reply: Bytes,
-    /// The answer if it cannot be kept.
-    pub(crate) failed: Bytes,
+    /// What is refused if it cannot be kept.
+    pub(crate) request: Message,
     pub(crate) way: Hop,
     /// Whose it is.
     pub(crate) remote: SocketAddr,
@@ -96,7 +96,7 @@ impl Local {
             kept,
             before,
             reply,
-            failed,
+            request,
             way,
             remote,
             transaction,
@@ -116,6 +116,7 @@ impl Local {
                     .map(|change| registration(&kept.aor, &change.binding, &self.shared.listeners)),
                 ..Details::default()
             });
+            let failed = self.refuse(&request, 500, "Server Internal Error");
             self.answer_register(transaction, way, failed);
         }
     }

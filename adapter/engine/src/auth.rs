@@ -78,7 +78,7 @@ impl Challenge {
             Name::ProxyAuthenticate
         };
         for value in &self.values {
-            out.line(name, value);
+            out.bytes(name, value.as_bytes());
         }
     }
 }
@@ -296,7 +296,7 @@ impl Authenticator {
             .get(offer.number())
             .map_or_else(Vec::new, |server| {
                 let challenge = server.challenge(now, random, realm, stale);
-                challenge.values().map(|value| value.to_string()).collect()
+                challenge.values().collect()
             });
         Outcome::Challenge(Challenge {
             status,

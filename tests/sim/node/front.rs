@@ -19,8 +19,8 @@ impl Node {
         let Some(message) = self.hand_to_transaction(message, hop) else {
             return;
         };
-        let tag = self.stateless_tag(&message);
-        match engine::relay::front(&message, false, &tag) {
+        let tag = || self.stateless_tag(&message);
+        match engine::relay::front(&message, || false, tag) {
             engine::relay::Front::Drop => {}
             engine::relay::Front::Answer { status: _, bytes } => self.reply(&message, hop, bytes),
             engine::relay::Front::Relay => unreachable!("no phone asks outside of dialogs"),

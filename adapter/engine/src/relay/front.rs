@@ -33,16 +33,21 @@ pub enum Front {
     Drop,
 }
 
-/// What happens to a request that belongs to no dialog and no transaction of ours. `to_us`: its
-/// Request-URI has no user part and names us.
+/// What happens to a request that belongs to no dialog and no transaction of ours. `to_us`: whether
+/// its Request-URI has no user part and names us; `to_tag`: the tag of an answer. Both are asked
+/// for only where they matter.
 #[must_use]
-pub fn front(request: &Message, to_us: bool, to_tag: &str) -> Front {
+pub fn front(
+    request: &Message,
+    to_us: impl FnOnce() -> bool,
+    to_tag: impl Fn() -> String,
+) -> Front {
     let method = request.method().unwrap_or(Method::Extension);
     if method == Method::Ack {
         return Front::Drop;
     }
     let answer = |status, reason, write: &dyn Fn(&mut Builder)| {
-        let mut out = sip::reply(request, status, reason, Some(to_tag));
+        let mut out = sip::reply(request, status, reason, Some(&to_tag()));
         write(&mut out);
         Front::Answer {
             status,
@@ -62,8 +67,8 @@ pub fn front(request: &Message, to_us: bool, to_tag: &str) -> Front {
                     out.line(Name::Unsupported, &tags);
                 });
             }
-            match (method, to_us) {
-                (Method::Options, true) => answer(200, "OK", &|out| {
+            match method {
+                Method::Options if to_us() => answer(200, "OK", &|out| {
                     out.line(Name::Allow, ALLOW);
                     out.line(Name::Accept, ACCEPT);
                     out.line(Name::Supported, SUPPORTED);

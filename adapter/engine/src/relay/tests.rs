@@ -365,7 +365,7 @@ fn what_is_not_relayed_is_answered_or_goes_its_own_way() {
         ("REFER", false, "", Some(403)),
         ("JUMP", false, "", Some(405)),
     ] {
-        let front = front(&request(method, lines, ""), to_us, "us");
+        let front = front(&request(method, lines, ""), || to_us, || "us".into());
         match (front, status) {
             (Front::Relay, None) => {}
             (
@@ -389,10 +389,13 @@ fn what_is_not_relayed_is_answered_or_goes_its_own_way() {
             (front, _) => panic!("{method}: {front:?}"),
         }
     }
-    assert_eq!(front(&request("ACK", "", ""), false, "us"), Front::Drop);
+    assert_eq!(
+        front(&request("ACK", "", ""), || false, || "us".into()),
+        Front::Drop
+    );
     for method in ["INVITE", "REGISTER"] {
         assert_eq!(
-            front(&request(method, "", ""), false, "us"),
+            front(&request(method, "", ""), || false, || "us".into()),
             Front::Elsewhere
         );
     }
