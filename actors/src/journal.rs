@@ -36,6 +36,7 @@ pub use self::verify::{Fault, Report, verify};
 use self::queue::{Item, Order, Queue};
 use crate::ack::{Ack, Notice};
 use crate::clock::Clock;
+use crate::priority::give_way;
 
 /// How a journal is kept.
 #[derive(Clone, Debug)]
@@ -118,7 +119,10 @@ impl Journal {
         );
         let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || writer.run())?;
+            .spawn(move || {
+                give_way();
+                writer.run();
+            })?;
         let thread = Mutex::new(Some(thread));
         Ok((
             Self {

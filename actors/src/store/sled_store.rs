@@ -18,6 +18,7 @@ use crate::ack::{Notice, Settlement};
 use crate::clock::Clock;
 use crate::fault::{Part, contain};
 use crate::limit::refused;
+use crate::priority::give_way;
 
 /// A disk that needs long for a batch gets that much more rest between two.
 const REST_PER_COMMIT: u32 = 4;
@@ -100,7 +101,10 @@ impl SledStore {
         };
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || writer.run())?;
+            .spawn(move || {
+                give_way();
+                writer.run();
+            })?;
         Ok((
             Self {
                 queue,

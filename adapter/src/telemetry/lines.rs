@@ -54,7 +54,10 @@ impl Lines {
         let shared = lines.0.clone();
         std::thread::Builder::new()
             .name("log".into())
-            .spawn(move || shared.write_to(out))?;
+            .spawn(move || {
+                actors::give_way();
+                shared.write_to(out);
+            })?;
         Ok((lines.clone(), Flush(lines)))
     }
 }
