@@ -52,8 +52,6 @@ impl Body for Drain {}
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ban {
     /// The IP address; of IPv6 the /64 it is in.
-    #[serde(default)]
-    #[schemars(required)]
     pub source: Text,
     /// For how long; absent: as long as a first offence costs (`limits.ban_s`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,8 +68,6 @@ impl Body for Ban {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unban {
     /// The IP address.
-    #[serde(default)]
-    #[schemars(required)]
     pub source: Text,
 }
 

@@ -16,6 +16,10 @@ const PAGE: &str = include_str!("../../docs/bus.md");
 
 /// The cells of the row under `heading` whose first cell has `first`.
 fn row(heading: &str, first: &str) -> Option<Vec<&'static str>> {
+    row_where(heading, |cell| cell == first)
+}
+
+fn row_where(heading: &str, first: impl Fn(&str) -> bool) -> Option<Vec<&'static str>> {
     let (_, section) = PAGE.split_once(heading)?;
     section
         .lines()
@@ -26,7 +30,27 @@ fn row(heading: &str, first: &str) -> Option<Vec<&'static str>> {
                 .map(str::trim)
                 .collect::<Vec<_>>()
         })
-        .find(|cells| cells[0].split(", ").any(|cell| cell == first))
+        .find(|cells| cells[0].split(", ").any(&first))
+}
+
+/// The members of what a schema calls `data`, as the page writes them.
+fn members(schema: &str) -> Vec<String> {
+    let path = format!("schemas/v1/{schema}.json");
+    let document = generate().into_iter().find(|d| d.path == path).unwrap();
+    let schema: Value = serde_json::from_str(&document.text).unwrap();
+    let frame = schema.pointer("/oneOf/0").unwrap_or(&schema);
+    let data = frame["properties"]["data"]["$ref"].as_str().unwrap();
+    let data = schema.pointer(data.trim_start_matches('#')).unwrap();
+    let required = data["required"].as_array().map_or(&[][..], |names| names);
+    let names = data["properties"].as_object().into_iter().flatten();
+    let mut members: Vec<_> = names
+        .map(|(name, _)| match required.contains(&name.as_str().into()) {
+            true => name.clone(),
+            false => format!("{name}?"),
+        })
+        .collect();
+    members.sort();
+    members
 }
 
 #[test]
@@ -80,6 +104,38 @@ fn every_word_is_there() {
     }
     for word in words {
         assert!(spoken.contains(&word), "{word} is not explained");
+    }
+}
+
+#[test]
+fn every_verb_has_a_row_with_what_it_takes_and_what_it_gives() {
+    for (kind, verbs) in [
+        ("agent", AgentVerb::WORDS),
+        ("call", CallVerb::WORDS),
+        ("query", QueryVerb::WORDS),
+        ("admin", AdminVerb::WORDS),
+    ] {
+        for verb in verbs {
+            let ending = format!(".{verb}`");
+            let cells = row_where("### The verbs", |cell| cell.ends_with(&ending))
+                .unwrap_or_else(|| panic!("{verb} is missing"));
+            // One row may stand for several verbs: then each has words of its own.
+            let alone = cells[0].split(", ").count() == 1;
+            let said = |cell: &str| {
+                let words = cell.split(|c: char| " `,".contains(c));
+                let mut words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+                words.sort_unstable();
+                words.into_iter().map(str::to_owned).collect::<Vec<_>>()
+            };
+            let (takes, gives) = (said(cells[1]), said(cells[2]));
+            assert_eq!(takes, members(&format!("cmd.{kind}.{verb}")), "{verb}");
+            let real = members(&format!("reply.{kind}.{verb}"));
+            // Whether a reply may lack it is said only where it often does.
+            let bare = |name: &str| name.trim_end_matches('?').to_owned();
+            let told = |name: &String| gives.iter().any(|given| bare(given) == bare(name));
+            assert!(real.iter().all(told), "{verb}: {real:?}");
+            assert!(!alone || real.len() == gives.len(), "{verb}: {real:?}");
+        }
     }
 }
 
