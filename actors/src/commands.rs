@@ -51,7 +51,7 @@ pub(crate) struct CommandLimits {
 /// What only the process itself can do.
 pub(crate) trait Admin: Send + Sync + 'static {
     /// Reads the configuration again, all or nothing.
-    fn reload(&self) -> Outcome;
+    fn reload(&self, data: bus_schema::Reload) -> Outcome;
     /// Takes no new calls and ends when the last is over, or at the deadline.
     fn drain(&self, data: bus_schema::Drain) -> Outcome;
 }
@@ -263,7 +263,7 @@ impl Commands {
             return;
         };
         let outcome = match command.data {
-            AdminVerb::Reload(_) => self.admin.reload(),
+            AdminVerb::Reload(data) => self.admin.reload(data),
             AdminVerb::Drain(data) => self.admin.drain(data),
             AdminVerb::Ban(data) => self.shared.ban(&data),
             AdminVerb::Unban(data) => self.shared.unban(&data),

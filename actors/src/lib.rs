@@ -52,7 +52,7 @@ mod traffic;
 
 pub use fault::{Moment, Part};
 pub use net::{Asset, Assets};
-pub use node::{Node, Readiness, StartError, shared_threads};
+pub use node::{Changes, Node, Readiness, StartError, shared_threads};
 pub use priority::give_way;
 pub use random::random_password;
 pub use tls::{TlsError, check_certificates};

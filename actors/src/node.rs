@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bus_schema::{BusData, BusGap, CallRef, Encoding, EventName, NodeData, Reason, Timestamp};
+use bus_schema::{BusData, BusGap, CallRef, Encoding, EventName, Reason, Timestamp};
 use config::{BusUrl, Config, Diagnostics, Limits};
 use engine::{CallKey, Listeners, Registrar};
 use parking_lot::Mutex;
@@ -25,7 +25,8 @@ use tokio::{
     time::sleep,
 };
 
-use self::{housekeeping::look_after, office::Office, reload::reload, state::State};
+pub use self::reload::Changes;
+use self::{housekeeping::look_after, office::Office, reload::Settings, state::State};
 use crate::{
     arbiter::Arbiters,
     book::Book,
@@ -114,6 +115,7 @@ pub struct Node {
     server: Mutex<Option<NatsServer>>,
     arbiters: Mutex<Arbiters>,
     drained: Arc<Notify>,
+    settings: Arc<Settings>,
     /// Accepting connections, and what happens by itself.
     tasks: Mutex<JoinSet<()>>,
     bound: Vec<(config::Transport, SocketAddr)>,
@@ -182,10 +184,12 @@ impl Node {
         recover(&shared, &posts).await;
 
         let drained = Arc::new(Notify::new());
+        let settings = Arc::new(Settings::new(config));
         let admin = Box::new(Office {
             shared: shared.clone(),
             posts: posts.clone(),
             file,
+            settings: settings.clone(),
             drained: drained.clone(),
         });
         let limits = command_limits(config);
@@ -211,6 +215,7 @@ impl Node {
             server: Mutex::new(server),
             arbiters: Mutex::new(arbiters),
             drained,
+            settings,
             tasks: Mutex::new(tasks),
             bound: addresses,
         };
@@ -218,7 +223,8 @@ impl Node {
         let watch = tls::watch(shared.clone());
         node.tasks.lock().spawn(look_after(shared, commands));
         node.tasks.lock().spawn(watch);
-        node.announce(EventName::NodeUp, Reason::Started);
+        node.shared
+            .announce_node(EventName::NodeUp, Reason::Started);
         for (transport, addr) in &node.bound {
             tracing::info!(transport = transport.as_str(), %addr, "listening");
         }
@@ -312,8 +318,8 @@ impl Node {
     ///
     /// # Errors
     /// Every mistake in the file; nothing has changed then.
-    pub fn reload(&self, file: &Path) -> Result<(), Diagnostics> {
-        reload(&self.shared, file)
+    pub fn reload(&self, file: &Path) -> Result<Changes, Diagnostics> {
+        self.settings.read(&self.shared, file)
     }
 
     /// Returns once a drain that a command asked for is over.
@@ -326,9 +332,6 @@ impl Node {
         if let Some(bus) = &*self.bus.lock() {
             bus.ready(false);
         }
-        if !self.shared.draining.swap(true, Ordering::Relaxed) {
-            self.announce(EventName::NodeDraining, Reason::SystemShutdown);
-        }
         drain(&self.shared, &self.posts, within).await;
     }
 
@@ -337,7 +340,8 @@ impl Node {
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.shutdown().await;
         self.shared.tell_last_incidents();
-        self.announce(EventName::NodeDown, Reason::SystemShutdown);
+        self.shared
+            .announce_node(EventName::NodeDown, Reason::SystemShutdown);
         // What was announced must be written before the publisher is told to finish.
         let shared = self.shared.clone();
         tokio::task::spawn_blocking(move || shared.journal.close())
@@ -358,17 +362,6 @@ impl Node {
                 .ok();
         }
         self.arbiters.lock().stop();
-    }
-
-    fn announce(&self, name: EventName, reason: Reason) {
-        let node = self.commands.node_snapshot();
-        self.shared.announce(
-            name,
-            NodeData {
-                node,
-                cause: Shared::cause(reason),
-            },
-        );
     }
 }
 
@@ -547,6 +540,7 @@ async fn recover(shared: &Arc<Shared>, posts: &Posts) {
 }
 
 async fn drain(shared: &Arc<Shared>, posts: &Posts, within: Duration) {
+    shared.leave();
     let deadline = shared.clock.mono() + within;
     for post in posts.iter() {
         post.send(Parcel::Do(Box::new(move |local| {

@@ -11,7 +11,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bus_schema::{
-    Actor, Cause, Encoding, Event, EventData, EventName, Position, Reason, Source, Stamp, Timestamp,
+    Actor, Cause, Encoding, Event, EventData, EventName, NodeData, NodeSnapshot, NodeState,
+    Position, Reason, Source, Stamp, Timestamp,
 };
 use bytes::Bytes;
 use engine::{CallKey, Home, Hop, Listeners, TokenKey, Transport};
@@ -185,6 +186,38 @@ impl Shared {
     }
 
     /// Publishes an event that is about no call; its `seq` counts per node.
+    /// This node, as queries and events show it.
+    pub(crate) fn node_snapshot(&self) -> NodeSnapshot {
+        let draining = self.draining.load(Ordering::Relaxed);
+        NodeSnapshot {
+            node: self.voice.source.node().into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            state: if draining {
+                NodeState::Draining
+            } else {
+                NodeState::Up
+            },
+            epoch: self.voice.epoch,
+            started_at: Timestamp(self.started_ms),
+            shards: u32::from(engine::CallKey::SHARDS),
+            calls: self.calls.load(Ordering::Relaxed),
+            registrations: self.registry.bindings(),
+        }
+    }
+
+    /// An event of this node.
+    pub(crate) fn announce_node(&self, name: EventName, reason: Reason) {
+        let (node, cause) = (self.node_snapshot(), Self::cause(reason));
+        self.announce(name, NodeData { node, cause });
+    }
+
+    /// Takes no new calls from now on.
+    pub(crate) fn leave(&self) {
+        if !self.draining.swap(true, Ordering::Relaxed) {
+            self.announce_node(EventName::NodeDraining, Reason::SystemShutdown);
+        }
+    }
+
     pub(crate) fn announce<D: EventData + Send + 'static>(&self, name: EventName, data: D) {
         let seq = self.node_seq.fetch_add(1, Ordering::Relaxed) + 1;
         let stamp = Stamp {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use actors::{Node, StartError};
+use actors::{Changes, Node, StartError};
 use config::{Config, Limits, Secret};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -77,6 +77,9 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), StartError> 
     if file.is_none() {
         welcome(&config);
     }
+    let drain = Limits::ms(config.limits.drain_ms);
+    // The node has its own.
+    drop(config);
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -87,7 +90,7 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), StartError> 
     }
     tracing::info!(calls = node.calls(), "draining");
     tokio::select! {
-        ended = end(&node, Limits::ms(config.limits.drain_ms)) => ended,
+        ended = end(&node, drain) => ended,
         // A second signal means now.
         _ = interrupt.recv() => end(&node, Duration::ZERO).await,
         _ = terminate.recv() => end(&node, Duration::ZERO).await,
@@ -103,7 +106,14 @@ async fn end(node: &Node, within: Duration) -> Result<(), StartError> {
 fn reload(node: &Node, file: Option<&Path>) {
     let Some(file) = file else { return };
     match node.reload(file) {
-        Ok(()) => tracing::info!("configuration read again"),
+        Ok(Changes { taken, waiting }) => {
+            let taken = taken.join(" ");
+            tracing::info!(changed = taken, "configuration read again");
+            if !waiting.is_empty() {
+                let keys = waiting.join(" ");
+                tracing::warn!(keys, "changed, and in force after a restart");
+            }
+        }
         Err(mistakes) => {
             for mistake in mistakes.iter() {
                 tracing::error!(%mistake, "configuration not taken");

@@ -30,6 +30,7 @@ mod port;
 mod redirect;
 mod register;
 mod reliable;
+mod reload;
 mod restart;
 mod secrets;
 mod session;

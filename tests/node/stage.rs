@@ -1,6 +1,12 @@
 //! A node of its own for each test: ports that are its own, a state folder that goes with it.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use actors::{Asset, Assets, Node};
 use bytes::Bytes;
@@ -86,6 +92,22 @@ impl Stage {
             arbiters,
             state,
         }
+    }
+
+    /// A node of a file, which can be read again.
+    pub(crate) async fn of_file(more: &str) -> (Self, PathBuf) {
+        let state = Arc::new(TempDir::new().unwrap());
+        let file = state.path().join("ifbus.toml");
+        fs::write(&file, text(state.path(), more)).unwrap();
+        let config = config::load(&file).unwrap().config;
+        let node = start_of(1, &config, Some(file.clone())).await;
+        let stage = Self {
+            node,
+            config,
+            arbiters: 1,
+            state,
+        };
+        (stage, file)
     }
 
     /// A node on the state and the ports of another that is gone.
@@ -246,8 +268,12 @@ pub(crate) fn assets() -> Assets {
 }
 
 async fn start(arbiters: usize, config: &Config) -> Node {
+    start_of(arbiters, config, None).await
+}
+
+async fn start_of(arbiters: usize, config: &Config, file: Option<PathBuf>) -> Node {
     crate::meter::start();
-    let starting = Node::start_on(arbiters, config, None, assets());
+    let starting = Node::start_on(arbiters, config, file, assets());
     let started = tokio::time::timeout(Duration::from_secs(60), starting).await;
     started.expect("the node starts in time").unwrap()
 }

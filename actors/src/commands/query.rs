@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use bus_schema::{
-    Agents, Answer, CallView, Calls, Command, ErrorCode, NodeSnapshot, NodeState, Nodes, QueryCall,
-    QueryCalls, QueryRegistrations, QueryVerb, Registrations, Text, Timestamp,
+    Agents, Answer, CallView, Calls, Command, ErrorCode, Nodes, QueryCall, QueryCalls,
+    QueryRegistrations, QueryVerb, Registrations, Text,
 };
 use parking_lot::Mutex;
-use std::sync::atomic::Ordering;
 
 use super::{Asked, Commands, Pending};
 use crate::{call::Heard, parcel::Parcel};
@@ -41,7 +40,7 @@ impl Commands {
             QueryVerb::Nodes(_) => {
                 pending.finish(Ok(Answer::Nodes(Nodes {
                     node: self.node(),
-                    nodes: vec![self.node_snapshot()],
+                    nodes: vec![self.shared.node_snapshot()],
                 })));
             }
         }
@@ -49,26 +48,6 @@ impl Commands {
 
     fn node(&self) -> Text {
         self.shared.voice.source.node().into()
-    }
-
-    /// This node, as queries and events show it.
-    pub(crate) fn node_snapshot(&self) -> NodeSnapshot {
-        let shared = &self.shared;
-        let draining = shared.draining.load(Ordering::Relaxed);
-        NodeSnapshot {
-            node: self.node(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            state: if draining {
-                NodeState::Draining
-            } else {
-                NodeState::Up
-            },
-            epoch: shared.voice.epoch,
-            started_at: Timestamp(shared.started_ms),
-            shards: u32::from(engine::CallKey::SHARDS),
-            calls: shared.calls.load(Ordering::Relaxed),
-            registrations: shared.registry.bindings(),
-        }
     }
 
     fn calls(&self, wanted: QueryCalls, pending: Pending) {

@@ -6,10 +6,12 @@ use std::{
     time::Duration,
 };
 
-use bus_schema::{Answer, Draining, Outcome, Reloaded};
+use bus_schema::{
+    Answer, CommandError, Drain, Draining, ErrorCode, Outcome, Reload, Reloaded, Text,
+};
 use tokio::{runtime::Handle, sync::Notify};
 
-use super::{drain, reload::reload};
+use super::{drain, reload::Settings};
 use crate::{commands::Admin, parcel::Posts, shared::Shared};
 
 /// What commands of administration are carried out by.
@@ -17,27 +19,34 @@ pub(super) struct Office {
     pub(super) shared: Arc<Shared>,
     pub(super) posts: Posts,
     pub(super) file: Option<PathBuf>,
+    pub(super) settings: Arc<Settings>,
     pub(super) drained: Arc<Notify>,
 }
 
+impl Office {
+    /// Whether a command that may name a node means this one.
+    fn is_meant(&self, wanted: Option<&Text>) -> Result<(), CommandError> {
+        let node = self.shared.voice.source.node();
+        if wanted.is_none_or(|wanted| &**wanted == node) {
+            return Ok(());
+        }
+        let other = "this command is for another node";
+        Err(CommandError::new(ErrorCode::NotOwner, other))
+    }
+}
+
 impl Admin for Office {
-    fn reload(&self) -> Outcome {
-        let refuse = |why: String| {
-            Err(bus_schema::CommandError::new(
-                bus_schema::ErrorCode::BadRequest,
-                why,
-            ))
-        };
+    fn reload(&self, data: Reload) -> Outcome {
+        self.is_meant(data.node.as_ref())?;
+        let refuse = |why: String| Err(CommandError::new(ErrorCode::BadRequest, why));
         let Some(file) = &self.file else {
             return refuse("the built-in demo has no file to read again".to_owned());
         };
-        match reload(&self.shared, file) {
-            Ok(()) => Ok(Answer::Reloaded(Reloaded {
+        match self.settings.read(&self.shared, file) {
+            Ok(changes) => Ok(Answer::Reloaded(Reloaded {
                 node: self.shared.voice.source.node().into(),
-                changed: ["domain", "user", "route", "limits", "tls"]
-                    .map(Into::into)
-                    .to_vec(),
-                restart: Vec::new(),
+                changed: changes.taken.into_iter().map(Into::into).collect(),
+                restart: changes.waiting.into_iter().map(Into::into).collect(),
             })),
             Err(mistakes) => {
                 let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
@@ -46,16 +55,9 @@ impl Admin for Office {
         }
     }
 
-    fn drain(&self, data: bus_schema::Drain) -> Outcome {
-        let node = self.shared.voice.source.node();
-        if data.node.as_ref().is_some_and(|wanted| &**wanted != node) {
-            let other = "this command is for another node";
-            return Err(bus_schema::CommandError::new(
-                bus_schema::ErrorCode::NotOwner,
-                other,
-            ));
-        }
-        self.shared.draining.store(true, Ordering::Relaxed);
+    fn drain(&self, data: Drain) -> Outcome {
+        self.is_meant(data.node.as_ref())?;
+        self.shared.leave();
         let within = data
             .within_ms
             .map_or(Duration::MAX / 4, Duration::from_millis);
@@ -70,7 +72,7 @@ impl Admin for Office {
         });
         let calls = self.shared.calls.load(Ordering::Relaxed);
         Ok(Answer::Draining(Draining {
-            node: node.into(),
+            node: self.shared.voice.source.node().into(),
             calls,
         }))
     }
