@@ -11,8 +11,8 @@ use crate::{
     tls::{self, TlsError},
 };
 
-/// What a node takes while it runs, by the names of the keys: what makes a [`Book`], and certificates.
-/// All else waits.
+/// What a node takes while it runs, by the names of the keys: what makes a [`Book`], and
+/// certificates. All else waits.
 const TAKEN: [&str; 25] = [
     "domain",
     "user",
