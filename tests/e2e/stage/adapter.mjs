@@ -23,15 +23,15 @@ export class Adapter {
   /// Options: `users` (names; passwords by `password`), `auth` ("digest" or "open"), `bus` ("managed", "off" or an
   /// address), `limits` (lines of that section), `extra` (lines after all others), `listen` (transports).
   static async start(folder, options) {
-    const adapter = new Adapter(folder, await ports(6), options);
+    const adapter = new Adapter(folder, await ports(7), options);
     fs.mkdirSync(folder, { recursive: true });
     fs.writeFileSync(adapter.file, adapter.#config());
     await adapter.run();
     return adapter;
   }
 
-  constructor(folder, [udp, tcp, ws, wss, http, bus], options) {
-    Object.assign(this, { folder, options, port: { udp, tcp, ws, wss, http, bus } });
+  constructor(folder, [udp, tcp, ws, wss, http, bus, tls], options) {
+    Object.assign(this, { folder, options, port: { udp, tcp, ws, wss, http, bus, tls } });
     this.host = '127.0.0.1';
     this.file = path.join(folder, 'ifbus.toml');
     this.state = path.join(folder, 'state');
@@ -53,6 +53,11 @@ export class Adapter {
   /// Where the WSS listener itself serves the phone.
   phone_page() {
     return `https://127.0.0.1:${this.port.wss}/phone`;
+  }
+
+  /// The certificate it has made for itself.
+  get certificate() {
+    return path.join(this.state, 'tls', 'cert.pem');
   }
 
   /// What clients need to reach the bus: state_dir/bus.json as the adapter wrote it.

@@ -21,7 +21,7 @@ export class Baresip {
   #token = 0;
   events = [];
 
-  /// Options: `server`, `user`, `password`, `hz`, `transport` ("udp" or "tcp"), `ring` ("wait" or "answer").
+  /// Options: `server`, `user`, `password`, `hz`, `transport` ("udp", "tcp" or "tls"), `ring` ("wait" or "answer").
   static async start(folder, options) {
     const phone = new Baresip();
     Object.assign(phone, { transport: 'udp', ring: 'wait' }, options, { folder });
@@ -55,6 +55,8 @@ export class Baresip {
       'audio_player sndfile,.', 'audio_alert sndfile,.', 'ring_aufile none', 'ringback_aufile none',
       `snd_path ${this.folder}`,
       'audio_txmode thread', 'ausrc_srate 48000', 'auplay_srate 8000', 'ausrc_channels 2', 'auplay_channels 1',
+      // Over TLS it believes the server's own certificate, and no other.
+      ...(transport === 'tls' ? [`sip_cafile ${server.certificate}`, 'sip_verify_server yes'] : []),
       'net_interface 127.0.0.1', 'call_local_timeout 120', 'call_max_calls 4',
     ].join('\n'));
   }
