@@ -7,10 +7,11 @@ mod plan;
 
 use durable::Awaited;
 pub(crate) use durable::Registering;
+use flows::Peer;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     rc::{Rc, Weak},
 };
@@ -53,7 +54,9 @@ pub(crate) struct Local {
     sockets: RefCell<HashMap<u16, Rc<UdpSocket>>>,
     connections: RefCell<HashMap<u64, Addr<Connection>>>,
     /// Connections that we made, to be shared.
-    outgoing: RefCell<HashMap<(Transport, SocketAddr), u64>>,
+    outgoing: RefCell<HashMap<Peer, u64>>,
+    /// Those of them that nobody has taken yet, with who speaks for us.
+    planned: RefCell<BTreeMap<u64, (u16, Peer)>>,
     pub(crate) relays: RefCell<HashMap<u64, Addr<Relay>>>,
     /// Requests that are being relayed, by transaction: for their repeats.
     pub(crate) relayed: RefCell<HashMap<u64, u64>>,
@@ -89,6 +92,7 @@ impl Local {
             sockets: RefCell::default(),
             connections: RefCell::default(),
             outgoing: RefCell::default(),
+            planned: RefCell::default(),
             relays: RefCell::default(),
             relayed: RefCell::default(),
             merged: RefCell::default(),
@@ -293,12 +297,11 @@ impl Local {
     pub(crate) fn write(&self, connection: u64, bytes: Bytes) -> bool {
         let owner = self.owner_of(connection);
         if owner == self.index {
-            let connections = self.connections.borrow();
-            let Some(connection) = connections.get(&connection) else {
-                return false;
-            };
-            connection.do_send(Notice::Write(bytes));
-            return true;
+            if let Some(connection) = self.connections.borrow().get(&connection) {
+                connection.do_send(Notice::Write(bytes));
+                return true;
+            }
+            return self.take_way(connection) && self.write(connection, bytes);
         }
         self.posts[owner].try_send(Parcel::Send { connection, bytes })
     }

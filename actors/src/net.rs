@@ -8,7 +8,7 @@ mod stream;
 mod udp;
 mod websocket;
 
-pub(crate) use connect::connect;
+pub(crate) use connect::Dial;
 pub(crate) use handshake::Door;
 pub use handshake::{Asset, Assets};
 pub(crate) use limits::NetLimits;

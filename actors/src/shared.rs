@@ -1,7 +1,6 @@
 //! What every thread of a node may read: the snapshots, and the ways into journal and store.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -15,8 +14,9 @@ use bus_schema::{
     Position, Reason, Source, Stamp, Timestamp,
 };
 use bytes::Bytes;
-use engine::{CallKey, Home, Hop, Listeners, TokenKey, Transport};
+use engine::{CallKey, Home, Listeners, TokenKey};
 use sip::EndpointSettings;
+use tokio::runtime::Handle;
 
 use crate::{
     ack::{Ack, AckSink, Notice},
@@ -69,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) calls: AtomicU64,
     /// Bindings, counted once a second.
     pub(crate) bindings: AtomicU64,
+    /// For what is too much work for an arbiter.
+    pub(crate) runtime: Handle,
     /// Names that are being looked up.
     pub(crate) look_ups: AtomicUsize,
     /// By arbiter.
@@ -132,6 +134,7 @@ impl Shared {
             draining: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             bindings: AtomicU64::new(0),
+            runtime: Handle::current(),
             look_ups: AtomicUsize::new(0),
             traffic: posts.iter().map(|_| Traffic::default()).collect(),
             node_seq: AtomicU64::new(0),
@@ -141,29 +144,6 @@ impl Shared {
     /// The arbiter that runs a shard.
     pub(crate) fn arbiter_of(&self, shard: u8) -> usize {
         usize::from(shard) % self.sinks.len()
-    }
-
-    /// Hops to `addresses`, each by the listener of its transport and family; those that no
-    /// listener can speak for are left out.
-    pub(crate) fn hops(
-        &self,
-        transport: Transport,
-        addresses: impl Iterator<Item = SocketAddr>,
-    ) -> Vec<Hop> {
-        let by = |remote: SocketAddr| {
-            let listener = engine::speaker(&self.listeners, transport, remote)?.id;
-            match transport {
-                Transport::Udp => Some(Hop::Udp { listener, remote }),
-                Transport::Tcp => Some(Hop::Connect {
-                    transport,
-                    listener,
-                    remote,
-                }),
-                // Connections to browsers are theirs to make, and TLS to others is not offered.
-                Transport::Tls | Transport::Ws | Transport::Wss => None,
-            }
-        };
-        addresses.filter_map(by).collect()
     }
 
     // ---- events

@@ -94,14 +94,15 @@ impl<'p> Document<'p> {
         let (domains, users) = self.domains_and_users();
         let http = self.table("http", Http::read);
         let bus = self.table("bus", Bus::read);
+        let listen = self.listeners(&http, &bus, &domains);
         Config {
             node: self.table("node", Node::read),
             tls: self.table("tls", Tls::read),
             log: self.table("log", Log::read),
-            listen: self.listeners(&http, &bus, &domains),
             domains,
             users,
-            routes: self.routes(),
+            routes: self.routes(&listen),
+            listen,
             calls: self.table("calls", Calls::read),
             media: self.table("media", Media::read),
             limits: self.table("limits", Limits::read),
@@ -221,7 +222,7 @@ impl<'p> Document<'p> {
         (domains, users)
     }
 
-    fn routes(&self) -> Vec<Route> {
+    fn routes(&self, listen: &[Listen]) -> Vec<Route> {
         let sections = self.list("route");
         let read = sections
             .into_iter()
@@ -229,6 +230,14 @@ impl<'p> Document<'p> {
             .filter_map(|(index, mut section)| {
                 let route = Route::read(&mut section, index + 1);
                 section.refuse_unknown();
+                let needs_tls = route.as_ref().is_some_and(|route| route.target.needs_tls());
+                let has_tls = listen.iter().any(|it| it.transport == Transport::Tls);
+                if needs_tls && !has_tls {
+                    let problem =
+                        "is reached over TLS, and nothing listens there for what comes back";
+                    let remedy = "add a [[listen]] with transport = \"tls\"";
+                    section.warn("target", problem, remedy);
+                }
                 route
             });
         read.collect()

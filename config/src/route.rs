@@ -76,6 +76,17 @@ pub enum Target {
     Reject(u16),
 }
 
+impl Target {
+    /// Whether it is a URI that is reached over TLS.
+    pub fn needs_tls(&self) -> bool {
+        let Self::Uri(uri) = self else {
+            return false;
+        };
+        let mut parts = uri.split(';').skip(1);
+        uri.starts_with("sips:") || parts.any(|part| part.eq_ignore_ascii_case("transport=tls"))
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

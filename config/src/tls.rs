@@ -1,4 +1,4 @@
-//! `[tls]` and `[[tls.certificate]]`: who we are to others.
+//! `[tls]` and `[[tls.certificate]]`: who we are to others, and whom we believe.
 
 use crate::listen::is_host_name;
 use crate::named_file::NamedFile;
@@ -10,6 +10,9 @@ pub struct Tls {
     /// Our certificates. The first is shown to who asks for no name or for one that none has; none
     /// at all: a self-signed one is made.
     pub certificates: Vec<Certificate>,
+    /// PEM of the authorities that may sign the certificates of servers we connect to; `None`:
+    /// those of the system.
+    pub ca: Option<NamedFile>,
 }
 
 /// PEM files of a certificate chain and its key.
@@ -41,7 +44,10 @@ impl Tls {
             }
             section.refuse_unknown();
         }
-        Self { certificates }
+        Self {
+            certificates,
+            ca: section.file("ca"),
+        }
     }
 }
 

@@ -197,7 +197,7 @@ fn certificates_and_whose_they_ask_for() {
         write(home, name, "");
     }
     let base = "[[domain]]\nname = \"example.test\"\nauth = \"open\"\n\
-                [tls]\n";
+                [tls]\nca = \"ca.pem\"\n";
     let second = "[[tls.certificate]]\ncert = \"b.pem\"\nkey = \"b.key\"\n\
                   names = [\"*.B.test\", \"b.test\"]\n";
     let listen = "[[listen]]\ntransport = \"tls\"\naddr = \"127.0.0.1:5061\"\n";
@@ -215,6 +215,7 @@ fn certificates_and_whose_they_ask_for() {
         names,
         [&[][..], &["*.b.test".to_owned(), "b.test".to_owned()]]
     );
+    assert_eq!(config.tls.ca.unwrap().path(), home.join("ca.pem"));
     let clients = config.listen[0].clients.clone().unwrap();
     assert!(!clients.required);
     assert_eq!(clients.ca.key(), "listen[1].client_ca");

@@ -8,10 +8,11 @@ use std::{
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
-    ClientConfig, RootCertStore, SupportedProtocolVersion,
+    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use tempfile::TempDir;
+use tokio_rustls::TlsAcceptor;
 
 /// An authority and the folder of what it has signed.
 pub(crate) struct Authority {
@@ -75,6 +76,19 @@ impl Authority {
             pem: certificate.pem(),
             key,
         }
+    }
+
+    /// What a server shows with it.
+    pub(crate) fn server(signed: &Signed) -> TlsAcceptor {
+        let (chain, key) = signed.chain();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// Puts it into `name.pem` and `name.key`.

@@ -24,6 +24,7 @@ mod incidents;
 mod limits;
 mod meter;
 mod nats;
+mod outgoing;
 mod phone;
 #[path = "../../actors/tests/nats/port.rs"]
 mod port;

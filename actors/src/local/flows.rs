@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     rc::Rc,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
 };
 
 use engine::{Hop, LegId, Transport};
@@ -14,35 +14,114 @@ use crate::{
     connection::{Bound, Connection, Notice},
     dialog::Order,
     limit::refused,
-    net,
+    net::Dial,
     parcel::{Opened, Parcel},
 };
+
+/// Ways that were looked up and that nobody has taken.
+const PLANNED_MAX: usize = 1024;
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 16;
+
+/// Whom a connection of ours is with; connections to one are shared.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Peer {
+    remote: SocketAddr,
+    /// The name that its certificate is for; none over TCP.
+    name: Option<Arc<str>>,
+}
 
 impl Local {
     pub(super) fn owner_of(&self, connection: u64) -> usize {
         usize::try_from(connection % self.posts.len() as u64).unwrap_or(0)
     }
 
-    /// The connection to `remote`, made now if there is none.
+    /// The TCP connection to `remote`, made now if there is none.
     pub(super) fn outgoing(&self, remote: SocketAddr, listener: u16) -> u64 {
-        let key = (Transport::Tcp, remote);
-        if let Some(connection) = self.outgoing.borrow().get(&key) {
+        let peer = Peer { remote, name: None };
+        if let Some(connection) = self.outgoing.borrow().get(&peer) {
             return *connection;
         }
-        let number = loop {
+        let number = self.own_number();
+        self.outgoing.borrow_mut().insert(peer, number);
+        self.begin(number, Transport::Tcp);
+        actix::spawn(self.to_dial(remote, listener, number).tcp());
+        number
+    }
+
+    /// The way to the server `name` at `remote` over TLS: down the connection there is, or down one
+    /// that is made when somebody first takes the way.
+    fn secure_way(&self, listener: u16, remote: SocketAddr, name: &Arc<str>) -> Hop {
+        let peer = Peer {
+            remote,
+            name: Some(name.clone()),
+        };
+        let known = self.outgoing.borrow().get(&peer).copied();
+        let connection = known.unwrap_or_else(|| {
+            let number = self.own_number();
+            self.outgoing.borrow_mut().insert(peer.clone(), number);
+            self.plan_way(number, listener, peer);
+            number
+        });
+        Hop::Flow {
+            connection,
+            listener,
+        }
+    }
+
+    /// Notes a way that may be taken. Of many that were not, the oldest is forgotten.
+    fn plan_way(&self, connection: u64, listener: u16, peer: Peer) {
+        let mut planned = self.planned.borrow_mut();
+        planned.insert(connection, (listener, peer));
+        if planned.len() > PLANNED_MAX
+            && let Some((_, (_, oldest))) = planned.pop_first()
+        {
+            self.outgoing.borrow_mut().remove(&oldest);
+        }
+    }
+
+    /// Makes the connection of a planned way. `false`: this is none.
+    pub(super) fn take_way(&self, connection: u64) -> bool {
+        let planned = self.planned.borrow_mut().remove(&connection);
+        let Some((listener, Peer { remote, name })) = planned else {
+            return false;
+        };
+        self.begin(connection, Transport::Tls);
+        if let Some(name) = name {
+            let dial = self.to_dial(remote, listener, connection);
+            let keyring = self.shared.keyring.clone();
+            // A handshake is work: not on an arbiter.
+            self.shared.runtime.spawn(dial.tls(keyring, name));
+        }
+        true
+    }
+
+    /// A number for a connection of this arbiter.
+    fn own_number(&self) -> u64 {
+        loop {
             let number = self.shared.admission.number();
             if self.owner_of(number) == self.index {
-                break number;
+                return number;
             }
-        };
-        self.outgoing.borrow_mut().insert(key, number);
+        }
+    }
+
+    /// Starts the actor of a connection that is being made.
+    fn begin(&self, number: u64, transport: Transport) {
         if let Some(local) = self.this.upgrade() {
-            let actor = Connection::start_on(local, number, Transport::Tcp, None);
+            let actor = Connection::start_on(local, number, transport, None);
             self.connections.borrow_mut().insert(number, actor);
         }
-        let (limits, post) = (self.shared.net.clone(), self.posts[self.index].clone());
-        actix::spawn(net::connect(remote, listener, number, limits, post));
-        number
+    }
+
+    fn to_dial(&self, remote: SocketAddr, listener: u16, connection: u64) -> Dial {
+        Dial {
+            remote,
+            listener,
+            connection,
+            limits: self.shared.net.clone(),
+            post: self.posts[self.index].clone(),
+        }
     }
 
     /// A connection is up: accepted, or made by us.
@@ -112,13 +191,20 @@ impl Local {
             leg,
         };
         let tell = move |local: &Rc<Self>| {
-            let connections = local.connections.borrow();
-            match connections.get(&connection) {
-                Some(actor) if bind => actor.do_send(Notice::Bind(bound)),
-                Some(actor) => actor.do_send(Notice::Unbind(bound)),
-                // Already gone: the leg must not wait for what will never be said.
-                None if bind => local.tell_flow_lost(bound),
-                None => {}
+            if let Some(actor) = local.connections.borrow().get(&connection) {
+                return actor.do_send(match bind {
+                    true => Notice::Bind(bound),
+                    false => Notice::Unbind(bound),
+                });
+            }
+            if bind && local.take_way(connection) {
+                let connections = local.connections.borrow();
+                let actor = connections.get(&connection);
+                return actor.map_or((), |actor| actor.do_send(Notice::Bind(bound)));
+            }
+            // Already gone: the leg must not wait for what will never be said.
+            if bind {
+                local.tell_flow_lost(bound);
             }
         };
         let owner = self.owner_of(connection);
@@ -149,6 +235,32 @@ impl Local {
         }
     }
 
+    /// Hops to the server `name` at `addresses`, each by the listener of its transport and family;
+    /// those that no listener can speak for are left out.
+    fn hops(
+        &self,
+        transport: Transport,
+        name: &str,
+        addresses: impl Iterator<Item = SocketAddr>,
+    ) -> Vec<Hop> {
+        let name: Arc<str> = name.into();
+        let by = |remote: SocketAddr| {
+            let listener = engine::speaker(&self.shared.listeners, transport, remote)?.id;
+            match transport {
+                Transport::Udp => Some(Hop::Udp { listener, remote }),
+                Transport::Tcp => Some(Hop::Connect {
+                    transport,
+                    listener,
+                    remote,
+                }),
+                Transport::Tls => Some(self.secure_way(listener, remote, &name)),
+                // Connections to browsers are theirs to make.
+                Transport::Ws | Transport::Wss => None,
+            }
+        };
+        addresses.take(ADDRESSES_MAX).filter_map(by).collect()
+    }
+
     pub(crate) fn add_socket(&self, listener: u16, socket: Rc<UdpSocket>) {
         self.sockets.borrow_mut().insert(listener, socket);
     }
@@ -165,9 +277,12 @@ impl Local {
         let port = port.unwrap_or_else(|| transport.default_port());
         let shared = self.shared.clone();
         if let Ok(ip) = host.parse::<IpAddr>() {
-            done(shared.hops(transport, [SocketAddr::new(ip, port)].into_iter()));
-            return;
+            let addresses = [SocketAddr::new(ip, port)].into_iter();
+            return done(self.hops(transport, &host, addresses));
         }
+        let Some(local) = self.this.upgrade() else {
+            return;
+        };
         if shared.look_ups.fetch_add(1, Ordering::Relaxed) >= shared.net.look_ups {
             shared.look_ups.fetch_sub(1, Ordering::Relaxed);
             refused("dns_queries");
@@ -176,7 +291,7 @@ impl Local {
         actix::spawn(async move {
             let looked_up = tokio::net::lookup_host((&*host, port));
             let hops = match tokio::time::timeout(shared.net.resolve, looked_up).await {
-                Ok(Ok(found)) => shared.hops(transport, found),
+                Ok(Ok(found)) => local.hops(transport, &host, found),
                 Ok(Err(_)) => Vec::new(),
                 Err(_) => {
                     refused("dns_ms");

@@ -7,11 +7,21 @@ use bus_schema::Timestamp;
 use config::{Config, Diagnostics, Severity};
 use parking_lot::Mutex;
 use rustls::{
+    SignatureScheme,
+    client::ResolvesClientCert,
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 
-use super::{entrance::Entrance, pair::Pair, self_signed::self_signed};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::{
+    entrance::Entrance,
+    outgoing::{self, ConnectError, Outgoing},
+    pair::Pair,
+    self_signed::self_signed,
+};
 use crate::clock::Clock;
 
 /// Why TLS cannot be offered.
@@ -41,6 +51,7 @@ pub(crate) struct Keyring {
     shown: ArcSwap<Shown>,
     /// By listener; none for those without TLS.
     entrances: Vec<Option<Arc<Entrance>>>,
+    outgoing: Arc<Outgoing>,
 }
 
 /// The certificates of one reading.
@@ -70,6 +81,7 @@ impl Keyring {
             entrance.flatten().map(Arc::new)
         });
         let entrances = entrances.collect();
+        let outgoing = Arc::new(Outgoing::new(config.tls.ca.clone(), &mut findings));
         if findings.has_errors() {
             return Err(TlsError::Found(findings));
         }
@@ -79,6 +91,7 @@ impl Keyring {
             named: Mutex::new(named),
             shown: ArcSwap::new(shown),
             entrances,
+            outgoing,
         })
     }
 
@@ -111,10 +124,16 @@ impl Keyring {
             let config = entrance.renewed(&ours, &mut findings);
             renewed.extend(config.map(|config| (entrance, config)));
         }
+        let trusted = match config {
+            Some(config) => config.tls.ca.clone(),
+            None => self.outgoing.named(),
+        };
+        outgoing::check(trusted.as_ref(), &mut findings);
         if findings.has_errors() {
             return Err(TlsError::Found(findings));
         }
         warn(&findings);
+        self.outgoing.renew(trusted);
         for (entrance, config) in renewed {
             entrance.set(config);
         }
@@ -132,7 +151,23 @@ impl Keyring {
         let entrances = self.entrances.iter().flatten();
         let authorities = entrances.filter_map(|entrance| Some(&entrance.clients()?.ca));
         let files = pairs.chain(authorities);
-        files.map(|file| file.path().to_owned()).collect()
+        let files = files.map(|file| file.path().to_owned());
+        let trusted = self.outgoing.named();
+        files
+            .chain(trusted.map(|file| file.path().to_owned()))
+            .collect()
+    }
+
+    /// Shakes hands with the server of this name on a connection to it. Asked who we are, we show
+    /// our first certificate.
+    pub(crate) async fn shake(
+        &self,
+        stream: TcpStream,
+        name: &str,
+    ) -> Result<TlsStream<TcpStream>, ConnectError> {
+        self.outgoing
+            .shake(stream, name, self.shown.load_full())
+            .await
     }
 
     /// When the first of them ends.
@@ -209,6 +244,16 @@ impl ResolvesServerCert for Shown {
     }
 }
 
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.pairs.first()?.key.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        !self.pairs.is_empty()
+    }
+}
+
 /// What is wrong with the certificates that a configuration names, and what is worth a second look.
 #[must_use]
 pub fn check_certificates(config: &Config) -> Diagnostics {
@@ -226,6 +271,7 @@ pub fn check_certificates(config: &Config) -> Diagnostics {
             &mut findings,
         ));
     }
+    outgoing::check(config.tls.ca.as_ref(), &mut findings);
     findings
 }
 

@@ -39,6 +39,7 @@ mod reliable;
 mod replace;
 mod session;
 mod setup;
+mod sips;
 mod story;
 mod timers;
 

@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 use crate::headers;
 use crate::hop::{Hop, Listeners};
 use crate::location::{self, Aor, Binding, Locations, Removed};
+use crate::route::is_secure;
 use crate::seed::Seed;
 use crate::token::TokenKey;
 use contact::Asked;
@@ -245,6 +246,10 @@ impl Registrar {
             Asked::Contacts(contacts) => {
                 let path = contact::path(request)?;
                 for contact in contacts {
+                    // RFC 5630 5.1.1: where it is registered by is where it is called by.
+                    if contact.is_secure() && !is_secure(&self.listeners, &registration.hop) {
+                        return Err(Refusal::new(403, "SIPS Contact Without TLS"));
+                    }
                     let mut binding = contact.binding(&path, registration.hop, now, request)?;
                     binding.call_id = call_id;
                     binding.cseq = cseq;

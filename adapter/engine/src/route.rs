@@ -260,7 +260,8 @@ fn elsewhere(text: &str, uri: &Uri<'_>) -> Target {
     }
 }
 
-fn is_secure(listeners: &[Listener], hop: &Hop) -> bool {
+/// Whether what is sent by a hop is encrypted.
+pub(crate) fn is_secure(listeners: &[Listener], hop: &Hop) -> bool {
     match hop {
         Hop::Udp { .. } => false,
         Hop::Connect { transport, .. } => transport.is_secure(),

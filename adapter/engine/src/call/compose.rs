@@ -154,6 +154,8 @@ fn name_addr(value: &str) -> &str {
 struct Contact<'a> {
     user: &'a str,
     listener: &'a Listener,
+    /// Whether it may only be reached in TLS.
+    sips: bool,
 }
 
 impl fmt::Display for Contact<'_> {
@@ -163,12 +165,14 @@ impl fmt::Display for Contact<'_> {
             transport,
             ..
         } = self.listener;
-        f.write_str("<sip:")?;
+        f.write_str(if self.sips { "<sips:" } else { "<sip:" })?;
         f.write_str(self.user)?;
         f.write_str("@")?;
         f.write_str(contact_host)?;
         match transport.param() {
             "udp" => f.write_str(">"),
+            // RFC 5630 3.1.4: the scheme says it.
+            "tls" if self.sips => f.write_str(">"),
             param => write!(f, ";transport={param}>"),
         }
     }
@@ -239,14 +243,25 @@ impl Call {
         if let Some(listener) = leg.hop.and_then(|hop| listener(&self.home, hop)) {
             let token = self.token(leg.id);
             let user = token.as_str();
-            out.line(Name::Contact, Contact { user, listener });
+            let sips = leg.sips;
+            let contact = Contact {
+                user,
+                listener,
+                sips,
+            };
+            out.line(Name::Contact, contact);
         }
     }
 
     /// A Contact of ours, whatever its user, as leg `at` can reach it.
     pub(super) fn contact_of(&self, at: usize, user: &str) -> Option<String> {
-        let listener = listener(&self.home, self.legs[at].hop?)?;
-        Some(Contact { user, listener }.to_string())
+        let leg = &self.legs[at];
+        let contact = Contact {
+            user,
+            listener: listener(&self.home, leg.hop?)?,
+            sips: leg.sips,
+        };
+        Some(contact.to_string())
     }
 
     /// The next branch of a leg.

@@ -216,6 +216,8 @@ impl Call {
         let party = self.legs[at].party;
         match &self.legs[at].inviting {
             Some(inviting) if inviting.lost.is_some() => return self.close(at),
+            // RFC 3263 4.3: the next address, if there is one.
+            Some(inviting) if !inviting.spare.is_empty() => return self.next_hop(now, at),
             Some(_) => {
                 let refusal = self.unreachable(at);
                 return self.fork_refused(now, at, refusal);

@@ -10,7 +10,7 @@ use super::compose::{self, Face, Reasons};
 use super::leg_state::Inviting;
 use super::redirect::Followed;
 use super::reliable::Reliable;
-use super::{Call, Stage};
+use super::{Call, Stage, sips};
 use crate::hop::{Hop, NextHop, Target};
 use crate::leg::Output;
 use crate::route::Plan;
@@ -208,6 +208,7 @@ impl Call {
         let uri = target.uri.as_ref().into();
         let aor = target.aor.clone();
         let call_id_hash = self.hash_of(self.token(id).as_str());
+        let sips = sips::of_target(&target);
         let inviting = Inviting {
             client: None,
             branch: "".into(),
@@ -234,6 +235,7 @@ impl Call {
         let mut leg = self.blank_leg(id, party, uri, call_id_hash);
         leg.inviting = Some(Box::new(inviting));
         leg.aor = aor;
+        leg.sips = sips;
         self.legs.push(leg);
         if let Some(hop) = hop {
             self.send_invite(now, self.legs.len() - 1, hop);
@@ -422,7 +424,7 @@ impl Call {
         }
     }
 
-    fn next_hop(&mut self, now: Now, at: usize) {
+    pub(super) fn next_hop(&mut self, now: Now, at: usize) {
         let next = self.legs[at]
             .inviting
             .as_mut()

@@ -16,6 +16,7 @@ use super::hunt::{Hunt, Refusal};
 use super::leg_state::{Ack, Leg};
 use super::reliable::Wish;
 use super::setup::{Home, Inbound, Origin, Originate, Setup};
+use super::sips;
 use super::story::{Story, clip};
 use super::{Call, Calling, Commanded, Stage, session};
 use crate::headers;
@@ -81,9 +82,11 @@ impl Call {
         }));
         let mut call = Self::with(key, home, entropy, story, stage, now);
         let call_id_hash = call.hash_of(message.call_id().unwrap_or_default());
+        let sips = sips::of_request(&call.home, hop, &message);
         let mut caller = call.blank_leg(LegId::CALLER, Actor::Caller, uri, call_id_hash);
         caller.hop = Some(hop);
         caller.aor = aor;
+        caller.sips = sips;
         call.legs.push(caller);
         call.next_leg = 1;
         call.push(Output::Open {
@@ -201,6 +204,7 @@ impl Call {
             timer: None,
             branches: self.entropy.next() as u32,
             holds: false,
+            sips: false,
             bye_due: None,
             state: LegState::Trying,
             uri,

@@ -35,6 +35,8 @@ pub(super) struct Leg {
     pub(super) branches: u32,
     /// Whether the party has put us on hold.
     pub(super) holds: bool,
+    /// Whether our Contact is `sips:`.
+    pub(super) sips: bool,
     /// A BYE that may not go out before the ACK (RFC 3261 15).
     pub(super) bye_due: Option<Box<Reasons>>,
     pub(super) state: LegState,

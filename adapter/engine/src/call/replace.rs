@@ -55,6 +55,7 @@ impl Call {
         let mut leg = self.blank_leg(id, party, uri, call_id_hash);
         leg.hop = Some(hop);
         leg.aor = aor;
+        leg.sips = super::sips::of_request(&self.home, hop, &message);
         self.legs.push(leg);
         self.push(Output::Open { leg: id, hop });
         let refusal = match leaving {

@@ -92,6 +92,11 @@ fn seconds(text: &str) -> Option<u32> {
 }
 
 impl Contact<'_> {
+    /// Whether it may only be called in TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.address.uri().is_ok_and(|uri| uri.is_secure())
+    }
+
     /// The binding it makes, without the order of its request.
     pub(super) fn binding(
         &self,

@@ -78,7 +78,7 @@ fn way(stored: &Stored<'_>, listeners: &[Listener]) -> Result<Hop, ChangeKind> {
             remote,
         }),
         Hop::Flow { .. } => match speaker.transport {
-            Some(transport @ (Transport::Tcp | Transport::Tls)) => {
+            Some(transport @ Transport::Tcp) => {
                 let remote = contact_of(binding, transport).ok_or(ChangeKind::Lost)?;
                 Ok(Hop::Connect {
                     transport,
@@ -86,8 +86,11 @@ fn way(stored: &Stored<'_>, listeners: &[Listener]) -> Result<Hop, ChangeKind> {
                     remote,
                 })
             }
-            // Nobody can connect to a browser, and no connection is over UDP.
-            Some(Transport::Ws | Transport::Wss | Transport::Udp) | None => Err(ChangeKind::Lost),
+            // Nobody can connect to a browser, a phone is no TLS server with a certificate of its
+            // own, and no connection is over UDP.
+            Some(Transport::Tls | Transport::Ws | Transport::Wss | Transport::Udp) | None => {
+                Err(ChangeKind::Lost)
+            }
         },
     }
 }

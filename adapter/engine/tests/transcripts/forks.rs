@@ -183,6 +183,41 @@ fn a_name_is_looked_up_and_its_hops_tried_in_turn() {
 }
 
 #[test]
+fn a_connection_that_does_not_come_to_be_is_another_address_s_turn() {
+    let mut named = target(2);
+    named.hop = engine::NextHop::Name {
+        host: "pbx.test".into(),
+        port: None,
+        transport: Some(engine::Transport::Tcp),
+    };
+    named.aor = None;
+    let mut scene = Scene::inbound(vec![vec![named]]);
+    let hop = |n| engine::Hop::Connect {
+        transport: engine::Transport::Tcp,
+        listener: 1,
+        remote: ([192, 0, 2, n], 5060).into(),
+    };
+    scene.input(engine::Input::Resolved {
+        leg: B,
+        hops: vec![hop(8), hop(9)],
+    });
+    scene.told();
+    scene.leg(B, engine::LegEvent::FlowLost);
+    scene.leg(B, engine::LegEvent::FlowLost);
+    scene.assert_ended();
+    assert_snapshot!(scene.told(), @r#"
+    b: open
+    b: > INVITE offer
+    b: close
+    a: > 502 INVITE (Q.850;cause=27;text="destination_out_of_order")
+    * call.ended failed by system destination_out_of_order 502
+    forget
+    a: close
+    ended
+    "#);
+}
+
+#[test]
 fn a_name_that_leads_nowhere_ends_the_call() {
     let mut named = target(2);
     named.hop = engine::NextHop::Name {
