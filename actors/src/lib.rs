@@ -27,6 +27,7 @@ mod commands;
 mod connection;
 mod defence;
 mod dialog;
+mod dns;
 mod fault;
 mod forget;
 mod front;

@@ -35,6 +35,7 @@ use crate::{
     clock::Clock,
     commands::{CommandLimits, Commands},
     defence::Defences,
+    dns::Dns,
     forget::call_key,
     incidents::Incidents,
     journal::last_events,
@@ -410,6 +411,7 @@ fn shared(
         encoding: encoding(config),
         epoch: state.epoch,
     };
+    let dns = Dns::new(&config.dns.servers, net.resolve, &home.listeners);
     let parts = Parts {
         clock,
         home,
@@ -424,6 +426,7 @@ fn shared(
         journal: state.journal,
         voice,
         incidents,
+        dns,
     };
     let shared = Arc::new(Shared::new(parts, posts));
     shared.restore_registrations();

@@ -23,6 +23,7 @@ use crate::{
     book::{Book, Nonces},
     clock::Clock,
     defence::Defences,
+    dns::Dns,
     fault::{Part, contain},
     forget::{Forgotten, record_name},
     incidents::Incidents,
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) bindings: AtomicU64,
     /// For what is too much work for an arbiter.
     pub(crate) runtime: Handle,
+    /// Where other servers are.
+    pub(crate) dns: Arc<Dns>,
     /// Names that are being looked up.
     pub(crate) look_ups: AtomicUsize,
     /// By arbiter.
@@ -100,6 +103,7 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     pub(crate) voice: Voice,
     pub(crate) incidents: Arc<Incidents>,
+    pub(crate) dns: Dns,
 }
 
 impl Shared {
@@ -135,6 +139,7 @@ impl Shared {
             calls: AtomicU64::new(0),
             bindings: AtomicU64::new(0),
             runtime: Handle::current(),
+            dns: Arc::new(parts.dns),
             look_ups: AtomicUsize::new(0),
             traffic: posts.iter().map(|_| Traffic::default()).collect(),
             node_seq: AtomicU64::new(0),

@@ -10,6 +10,7 @@
 mod bus;
 mod calls;
 mod diagnostic;
+mod dns;
 mod domain;
 mod htdigest;
 mod limits;
@@ -33,6 +34,7 @@ use std::path::PathBuf;
 pub use bus::{Bus, BusUrl, Encoding, Events, Login};
 pub use calls::{Calls, Redirects};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use dns::{Dns, NameServer, NotANameServer};
 pub use domain::{Auth, Domain};
 pub use limits::Limits;
 pub use listen::{Advertise, Clients, Listen, Transport};
@@ -60,6 +62,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Certificates, ours and those of others.
     pub tls: Tls,
+    /// Who knows where other servers are.
+    pub dns: Dns,
     /// Health, metrics and console.
     pub http: Http,
     /// The log.
@@ -97,6 +101,7 @@ impl Default for Config {
             },
             listen: Self::demo_listeners(),
             tls: Tls::default(),
+            dns: Dns::default(),
             http: Http {
                 addr: Some(loopback(8090)),
             },

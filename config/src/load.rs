@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use crate::bus::{Bus, BusUrl};
 use crate::calls::Calls;
 use crate::diagnostic::Diagnostics;
+use crate::dns::Dns;
 use crate::domain::{Auth, Domain};
 use crate::limits::Limits;
 use crate::listen::{Listen, Transport};
@@ -75,8 +76,8 @@ struct Document<'p> {
     table: &'p DeTable<'p>,
 }
 
-const TABLES: [&str; 9] = [
-    "node", "bus", "cluster", "tls", "http", "log", "calls", "media", "limits",
+const TABLES: [&str; 10] = [
+    "node", "bus", "cluster", "tls", "dns", "http", "log", "calls", "media", "limits",
 ];
 const LISTS: [&str; 5] = ["listen", "domain", "user", "trunk", "route"];
 
@@ -98,6 +99,7 @@ impl<'p> Document<'p> {
         Config {
             node: self.table("node", Node::read),
             tls: self.table("tls", Tls::read),
+            dns: self.table("dns", Dns::read),
             log: self.table("log", Log::read),
             domains,
             users,

@@ -14,6 +14,7 @@ mod authority;
 mod call;
 mod defence;
 mod dialog;
+mod dns;
 mod edge;
 mod events;
 mod faults;

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use engine::{Hop, LegId, Transport};
+use engine::{Hop, LegId, Transport, locate::Question};
 use tokio::net::UdpSocket;
 
 use super::Local;
@@ -235,16 +235,11 @@ impl Local {
         }
     }
 
-    /// Hops to the server `name` at `addresses`, each by the listener of its transport and family;
-    /// those that no listener can speak for are left out.
-    fn hops(
-        &self,
-        transport: Transport,
-        name: &str,
-        addresses: impl Iterator<Item = SocketAddr>,
-    ) -> Vec<Hop> {
+    /// Hops to the servers of `name`, each by the listener of its transport and family; those that
+    /// no listener can speak for are left out.
+    fn hops(&self, name: &str, servers: Vec<(Transport, SocketAddr)>) -> Vec<Hop> {
         let name: Arc<str> = name.into();
-        let by = |remote: SocketAddr| {
+        let by = |(transport, remote): (Transport, SocketAddr)| {
             let listener = engine::speaker(&self.shared.listeners, transport, remote)?.id;
             match transport {
                 Transport::Udp => Some(Hop::Udp { listener, remote }),
@@ -258,14 +253,18 @@ impl Local {
                 Transport::Ws | Transport::Wss => None,
             }
         };
-        addresses.take(ADDRESSES_MAX).filter_map(by).collect()
+        servers
+            .into_iter()
+            .take(ADDRESSES_MAX)
+            .filter_map(by)
+            .collect()
     }
 
     pub(crate) fn add_socket(&self, listener: u16, socket: Rc<UdpSocket>) {
         self.sockets.borrow_mut().insert(listener, socket);
     }
 
-    /// Finds the hops of a host, without NAPTR and SRV; `done` hears them in order, soon.
+    /// Finds the hops of a host (RFC 3263); `done` hears them in order, soon.
     pub(crate) fn resolve(
         &self,
         host: Box<str>,
@@ -273,12 +272,11 @@ impl Local {
         transport: Option<Transport>,
         done: impl FnOnce(Vec<Hop>) + 'static,
     ) {
-        let transport = transport.unwrap_or(Transport::Udp);
-        let port = port.unwrap_or_else(|| transport.default_port());
         let shared = self.shared.clone();
         if let Ok(ip) = host.parse::<IpAddr>() {
-            let addresses = [SocketAddr::new(ip, port)].into_iter();
-            return done(self.hops(transport, &host, addresses));
+            let transport = transport.unwrap_or(Transport::Udp);
+            let port = port.unwrap_or_else(|| transport.default_port());
+            return done(self.hops(&host, vec![(transport, SocketAddr::new(ip, port))]));
         }
         let Some(local) = self.this.upgrade() else {
             return;
@@ -288,15 +286,21 @@ impl Local {
             refused("dns_queries");
             return done(Vec::new());
         }
+        let question = Question::of(port, transport);
         actix::spawn(async move {
-            let looked_up = tokio::net::lookup_host((&*host, port));
-            let hops = match tokio::time::timeout(shared.net.resolve, looked_up).await {
-                Ok(Ok(found)) => local.hops(transport, &host, found),
-                Ok(Err(_)) => Vec::new(),
-                Err(_) => {
+            // Not on an arbiter, which would read the answers.
+            let (dns, name) = (shared.dns.clone(), host.clone());
+            let patience = shared.net.resolve;
+            let located = shared.runtime.spawn(async move {
+                tokio::time::timeout(patience, dns.locate(&name, question)).await
+            });
+            let hops = match located.await {
+                Ok(Ok(found)) => local.hops(&host, found),
+                Ok(Err(_)) => {
                     refused("dns_ms");
                     Vec::new()
                 }
+                Err(_) => Vec::new(),
             };
             shared.look_ups.fetch_sub(1, Ordering::Relaxed);
             done(hops);

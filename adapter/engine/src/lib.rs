@@ -12,6 +12,7 @@ mod hop;
 mod ingress;
 mod key;
 mod leg;
+pub mod locate;
 pub mod location;
 mod perform;
 mod registrar;
