@@ -1,5 +1,8 @@
 //! What a call looks like on the bus.
 
+use serde_json::json;
+use sip::Method;
+
 use crate::{
     call::{Pair, answered},
     nats::{Events, Nats},
@@ -44,5 +47,36 @@ async fn a_call_is_told_from_its_beginning_to_its_end() {
     let numbers: Vec<_> = told.iter().map(|(_, seq)| *seq).collect();
     let contiguous: Vec<_> = (numbers[0]..).take(numbers.len()).collect();
     assert_eq!(numbers, contiguous);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn the_trace_of_a_command_is_in_every_event_of_its_call() {
+    let nats = Nats::start().await;
+    let stage = Stage::with(&nats.bus()).await;
+    let mut alice = stage.udp("alice").await;
+    alice.register().await;
+    stage.udp("bob").await.register().await;
+    nats.ask("cmd.query.desk.nodes", &json!({})).await;
+    let mut events = nats.events().await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let originate = json!({"data": {"from": "alice@open.test", "to": "bob@open.test"}});
+    let verb = "cmd.agent.desk.originate";
+    let reply = nats.ask_within(trace, verb, &originate).await;
+    assert_eq!(reply["status"], "accepted", "{reply}");
+    let invite = alice.request_of(Method::Invite).await;
+    alice.reject(&invite, 486).await;
+    let mut told = 0;
+    loop {
+        let event = events.next().await;
+        if event.name().starts_with("call.") {
+            told += 1;
+            assert_eq!(event.0["traceparent"], trace, "{event:?}");
+        }
+        if event.name() == "call.ended" {
+            break;
+        }
+    }
+    assert!(told >= 2);
     stage.stop().await;
 }

@@ -404,6 +404,25 @@ async fn one_in_a_connections_task_closes_it() {
     stage.stop().await;
 }
 
+/// The tasks that accept run on this thread and are at work all the time; those of the next node
+/// begin with the fault.
+#[tokio::test]
+async fn one_where_connections_are_accepted_refuses_none() {
+    let before = Stage::start().await;
+    before.node.fault(Part::Accept, Moment::Before).await;
+    before.stop().await;
+    let stage = Stage::start().await;
+    for mut phone in [
+        stage.tcp("alice").await,
+        stage.ws("bob").await,
+        stage.wss("carol").await,
+    ] {
+        phone.register().await;
+    }
+    assert_eq!(died(Part::Accept), 1);
+    stage.stop().await;
+}
+
 #[tokio::test]
 async fn one_in_what_happens_by_itself_waits_for_the_next_second() {
     let stage = Stage::with("[limits]\nexpires_min_s = 1\n").await;

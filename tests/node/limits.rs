@@ -2,12 +2,20 @@
 //! of the limit. Those of time are in `hostile.rs` and `call.rs`, those of sources in
 //! `incidents.rs`; the counters are the process's, so each limit is reached in one test only.
 
+use std::time::Duration;
+
 use config::Transport;
 use serde_json::json;
 use sip::{Method, Name};
-use tokio::{io::AsyncReadExt, io::AsyncWriteExt, net::TcpStream};
+use tokio::{io::AsyncReadExt, io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use crate::{meter::count, nats::Nats, phone::Out, stage::Stage, wire::Heard};
+use crate::{
+    meter::count,
+    nats::Nats,
+    phone::{Out, answer, client, credentials},
+    stage::Stage,
+    wire::{Heard, PATIENCE},
+};
 
 /// How often a limit was reached.
 pub(crate) fn reached(limit: &str) -> u64 {
@@ -285,6 +293,72 @@ async fn of_commands() {
     assert!(overloaded > 0, "{replies:?}");
     assert_eq!(overloaded + accepted.count() as u64, MANY as u64);
     assert_eq!(reached("command_queue"), overloaded);
+    stage.stop().await;
+}
+
+/// What one arbiter has for another.
+#[tokio::test]
+async fn of_inboxes() {
+    let more = "[limits]\ninbox = 16\nsource_requests_per_s = 1000000\n";
+    let stage = Stage::on(2, more).await;
+    let mut flood = stage.udp("flood").await;
+    let full = async {
+        while reached("inbox") == 0 {
+            // About half of these are the other's, faster than it can look.
+            for _ in 0..256 {
+                let options = flood.request("OPTIONS", "sip:open.test");
+                flood.say(&options).await;
+            }
+        }
+    };
+    let full = timeout(PATIENCE, full).await;
+    full.expect("an inbox is full in the end");
+    // Whoever repeats what was dropped is heard.
+    let mut alice = stage.udp("alice").await;
+    let options = alice.request("OPTIONS", "sip:open.test");
+    let answer = async {
+        loop {
+            alice.say(&options).await;
+            if let Ok(answer) = timeout(Duration::from_millis(500), alice.hear()).await {
+                return answer;
+            }
+        }
+    };
+    let answer = timeout(PATIENCE, answer).await;
+    assert_eq!(answer.expect("it is heard").status(), Some(200));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn of_nonces() {
+    const MOST: usize = 1024;
+    let more = format!("[limits]\nnonces = {MOST}\nsource_requests_per_s = 1000000\n");
+    let stage = Stage::with(&more).await;
+    let mut phone = stage.udp("1001").await;
+    phone.domain = "digest.test".into();
+    // To somebody who is not there.
+    let mut message = phone.request("MESSAGE", "sip:1002@digest.test");
+    let mut next = || {
+        message = message.anew();
+        message.clone()
+    };
+    let password = "secret-of-1001";
+    let challenge = phone.ask(&next()).await;
+    let mut first = client(&challenge, "1001", password);
+    for _ in 0..2 {
+        let proven = credentials(&next(), &mut first);
+        assert_eq!(phone.ask(&proven).await.status(), Some(480));
+    }
+    // And some more: of those of one millisecond any may be the oldest.
+    for _ in 0..MOST + 100 {
+        let challenge = phone.ask(&next()).await;
+        let proven = answer(&next(), &challenge, "1001", password);
+        assert_eq!(phone.ask(&proven).await.status(), Some(480));
+    }
+    // How often the first was used is forgotten, so it may not be used again.
+    let stale = phone.ask(&credentials(&next(), &mut first)).await;
+    let header = stale.text(Name::ProxyAuthenticate).unwrap();
+    assert!(header.contains("stale=true"), "{header}");
     stage.stop().await;
 }
 

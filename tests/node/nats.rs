@@ -74,6 +74,17 @@ impl Nats {
         timeout(PATIENCE, asking).await.expect("a reply comes")
     }
 
+    /// Asks a node that listens, within a trace.
+    pub(crate) async fn ask_within(&self, trace: &str, tail: &str, body: &Value) -> Value {
+        let client = self.client().await;
+        let subject = format!("ifbus.sip.v1.default.{tail}");
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("traceparent", trace);
+        let asking = client.request_with_headers(subject, headers, body.to_string().into());
+        let reply = timeout(PATIENCE, asking).await.expect("a reply comes");
+        serde_json::from_slice(&reply.unwrap().payload).unwrap()
+    }
+
     /// Asks the same so many times at once, with nothing, and hears all replies.
     pub(crate) async fn ask_many(&self, tail: &str, times: usize) -> Vec<Value> {
         let client = self.client().await;

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
+use serde_json::json;
 use sip::{Method, Name};
 use tempfile::TempDir;
 use tokio::{
@@ -151,12 +152,17 @@ async fn calls_of_a_killed_node_are_ended_by_the_next() {
     stage.no_calls().await;
     assert_eq!(stage.node.readiness().registrations, 1);
     stage.stop().await;
-    let mut ends = Vec::new();
+    let (mut last, mut ends) = (json!(null), Vec::new());
     loop {
         let event = heard.next().await;
         match event.name() {
+            // Told by the next one, which knows the last that was told before.
+            "call.recovered" => assert_eq!(event.0["data"]["after"], last),
             "call.ended" => ends.push(event),
             "node.down" => break,
+            name if name.starts_with("call.") => {
+                last = json!({"epoch": event.0["epoch"], "seq": event.0["seq"]});
+            }
             _ => {}
         }
     }
@@ -209,6 +215,9 @@ async fn a_call_that_rang_in_a_killed_node_is_ended_by_the_next() {
     while downs < 2 {
         let event = heard.next().await;
         told.extend(of_call(&event));
+        if event.name() == "call.recovered" {
+            assert_eq!(event.0["data"]["after"], json!({"epoch": 1, "seq": 2}));
+        }
         downs += usize::from(event.name() == "node.down");
     }
     let expected = [
