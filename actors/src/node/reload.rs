@@ -108,6 +108,7 @@ fn differences(one: &Config, other: &Config, taken: bool) -> Vec<String> {
         ("bus", one.bus != other.bus),
         ("listen", one.listen != other.listen),
         ("tls", one.tls != other.tls),
+        ("dns", one.dns != other.dns),
         ("http", one.http != other.http),
         ("log", one.log != other.log),
         ("domain", one.domains != other.domains),
