@@ -1,6 +1,7 @@
 //! Commands from the bus: read, looked up among those already given, carried out, answered once.
 
 mod agent;
+mod explain;
 mod pending;
 mod query;
 

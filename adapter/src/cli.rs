@@ -48,6 +48,14 @@ enum Command {
     },
     /// List the nodes there are.
     Nodes,
+    /// Say where a call would go and why, without making it.
+    Explain {
+        /// Who is called: user@domain or a SIP URI.
+        to: String,
+        /// Who calls, user@domain; absent: an agent.
+        #[arg(long, value_name = "USER@DOMAIN")]
+        from: Option<String>,
+    },
     /// List who is shut out.
     Bans,
     /// Drop all that comes from an address.
@@ -114,6 +122,7 @@ impl Cli {
             Command::Calls => ask(config, json, client::Task::Calls),
             Command::Registrations { aor } => ask(config, json, client::Task::Registrations(aor)),
             Command::Nodes => ask(config, json, client::Task::Nodes),
+            Command::Explain { to, from } => ask(config, json, client::Task::Explain { to, from }),
             Command::Bans => ask(config, json, client::Task::Bans),
             Command::Ban { source, seconds } => {
                 let ban_ms = seconds.map(|seconds| seconds.saturating_mul(1000));

@@ -5,8 +5,9 @@ use std::{net::IpAddr, process::ExitCode, time::Duration};
 use async_nats::{Client, ConnectOptions};
 use bus_schema::{
     AdminVerb, AgentVerb, Ban, Bans, CallRef, CallVerb, Calls, Command, CommandError, Encoding,
-    ErrorCode, Hangup, Nodes, Originate, Originated, QueryBans, QueryCalls, QueryNodes,
-    QueryRegistrations, QueryVerb, Received, Registrations, Reply, Subject, Topic, Unban, filter,
+    ErrorCode, Explained, Hangup, Nodes, Originate, Originated, QueryBans, QueryCalls,
+    QueryExplain, QueryNodes, QueryRegistrations, QueryVerb, Received, Registrations, Reply,
+    Subject, Topic, Unban, filter,
 };
 use config::{BusUrl, Config, Login};
 use futures_util::StreamExt;
@@ -25,6 +26,10 @@ pub(crate) enum Task {
     Calls,
     Registrations(Option<String>),
     Nodes,
+    Explain {
+        to: String,
+        from: Option<String>,
+    },
     Bans,
     Ban {
         source: IpAddr,
@@ -102,6 +107,7 @@ async fn carry_out(config: &Config, json: bool, task: Task) -> Result<(), Failur
         Task::Calls => bus.calls().await,
         Task::Registrations(aor) => bus.registrations(aor).await,
         Task::Nodes => bus.nodes().await,
+        Task::Explain { to, from } => bus.explain(to, from).await,
         Task::Bans => {
             let verb = QueryVerb::Bans(QueryBans {});
             let bans: Bans = bus.query(verb).await?;
@@ -227,6 +233,16 @@ impl Bus {
             verb: verb.word(),
         };
         self.ask(topic, &Command::new(verb)).await
+    }
+
+    async fn explain(&self, to: String, from: Option<String>) -> Result<(), Failure> {
+        let wanted = QueryExplain {
+            to: to.into(),
+            from: from.map(Into::into),
+        };
+        let explained: Explained = self.query(QueryVerb::Explain(wanted)).await?;
+        self.say(&explained, || told(&explained));
+        Ok(())
     }
 
     async fn administer(&self, verb: AdminVerb) -> Result<(), Failure> {
@@ -423,6 +439,23 @@ impl Bus {
             console::say(line());
         }
     }
+}
+
+/// For people: the steps, and what they come to.
+fn told(explained: &Explained) -> String {
+    let mut lines = vec![explained.uri.to_string()];
+    lines.extend(explained.steps.iter().map(|step| format!("  {step}")));
+    for to in &explained.destinations {
+        lines.push(format!("=> {}", to.uri));
+        if to.hops.is_empty() {
+            lines.push("     nowhere: its name leads to no server that we can speak to".into());
+        }
+        lines.extend(to.hops.iter().map(|hop| format!("     {hop}")));
+    }
+    if let (Some(status), Some(reason)) = (explained.sip_status, &explained.sip_reason) {
+        lines.push(format!("=> {status} {reason}"));
+    }
+    lines.join("\n")
 }
 
 /// An event for people.

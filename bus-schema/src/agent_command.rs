@@ -11,7 +11,7 @@ use crate::error::CommandError;
 use crate::text::Text;
 use crate::timestamp::Timestamp;
 
-const ADDRESS_MAX: usize = 512;
+pub(crate) const ADDRESS_MAX: usize = 512;
 const LIST_MAX: usize = 256;
 const HEADERS_MAX: usize = 32;
 const HEADER_VALUE_MAX: usize = 1024;

@@ -7,10 +7,10 @@ use schemars::{JsonSchema, Schema};
 use crate::subject::template;
 use crate::{
     AgentData, Agents, Ban, Bans, BusData, CallData, CallView, Calls, Command, Done, Drain,
-    Draining, Envelope, EventName, Hangup, Heartbeat, Lease, NodeData, Nodes, Originate,
-    Originated, QueryAgents, QueryBans, QueryCall, QueryCalls, QueryNodes, QueryRegistrations,
-    RegData, Register, Registrations, Reload, Reloaded, Reply, SecurityData, SendMessage, Unban,
-    Unregister,
+    Draining, Envelope, EventName, Explained, Hangup, Heartbeat, Lease, NodeData, Nodes, Originate,
+    Originated, QueryAgents, QueryBans, QueryCall, QueryCalls, QueryExplain, QueryNodes,
+    QueryRegistrations, RegData, Register, Registrations, Reload, Reloaded, Reply, SecurityData,
+    SendMessage, Unban, Unregister,
 };
 
 /// Who speaks.
@@ -104,6 +104,7 @@ pub(crate) fn entries() -> Vec<Entry> {
         command::<QueryAgents, Agents>("query", "agents"),
         command::<QueryNodes, Nodes>("query", "nodes"),
         command::<QueryBans, Bans>("query", "bans"),
+        command::<QueryExplain, Explained>("query", "route.explain"),
         command::<Reload, Reloaded>("admin", "reload"),
         command::<Drain, Draining>("admin", "drain"),
         command::<Ban, Bans>("admin", "ban"),

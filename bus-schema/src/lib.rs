@@ -18,6 +18,7 @@ mod document;
 mod encoding;
 mod error;
 mod event;
+mod explain;
 pub mod header;
 mod node;
 mod permission;
@@ -52,6 +53,7 @@ pub use event::{
     AgentEvent, BusEvent, CallEvent, Envelope, Event, EventData, EventName, NodeEvent, Received,
     RegEvent, SecurityEvent, Source, Stamp,
 };
+pub use explain::{Destination, Explained, QueryExplain};
 pub use node::{BusData, BusGap, NodeData, NodeSnapshot, NodeState};
 pub use permission::{Permissions, Role};
 pub use query::{

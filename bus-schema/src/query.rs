@@ -8,6 +8,7 @@ use crate::call::{CallSnapshot, CallState, Position};
 use crate::call_ref::CallRef;
 use crate::command::{Body, Command, check_text, verbs};
 use crate::error::CommandError;
+use crate::explain::QueryExplain;
 use crate::node::NodeSnapshot;
 use crate::registration::Registration;
 use crate::text::Text;
@@ -30,6 +31,8 @@ verbs! {
         Nodes(QueryNodes) = "nodes",
         /// Who is shut out.
         Bans(QueryBans) = "bans",
+        /// Where a request would go.
+        Explain(QueryExplain) = "route.explain",
     }
 }
 

@@ -7,6 +7,7 @@ use crate::admin::{Bans, Draining, Reloaded};
 use crate::agent_command::{Done, Lease, Originated};
 use crate::encoding::{EncodeError, Encoding};
 use crate::error::CommandError;
+use crate::explain::Explained;
 use crate::query::{Agents, CallView, Calls, Nodes, Registrations};
 use crate::text::Text;
 
@@ -58,6 +59,7 @@ pub enum Answer {
     Reloaded(Reloaded),
     Draining(Draining),
     Bans(Bans),
+    Explained(Explained),
 }
 
 /// How a command ended, before it is put in a [`Reply`].

@@ -17,6 +17,7 @@ mod dialog;
 mod dns;
 mod edge;
 mod events;
+mod explain;
 mod faults;
 mod flow;
 mod fork;

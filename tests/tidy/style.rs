@@ -23,7 +23,7 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 3] = [
         "a list: one sample of each command",
     ),
     (
-        "bus-schema/tests/samples/mod.rs",
+        "bus-schema/tests/samples/replies.rs",
         "replies",
         "a list: one sample of each reply",
     ),

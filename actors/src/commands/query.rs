@@ -37,6 +37,7 @@ impl Commands {
                 let bans = self.shared.defences.all(self.shared.clock.now());
                 pending.finish(Ok(Answer::Bans(self.shared.bans(&bans))));
             }
+            QueryVerb::Explain(wanted) => self.explain(&wanted, pending),
             QueryVerb::Nodes(_) => {
                 pending.finish(Ok(Answer::Nodes(Nodes {
                     node: self.node(),
@@ -46,7 +47,7 @@ impl Commands {
         }
     }
 
-    fn node(&self) -> Text {
+    pub(super) fn node(&self) -> Text {
         self.shared.voice.source.node().into()
     }
 

@@ -1,12 +1,15 @@
 //! Connections of an arbiter, who lives on them, and the way to names.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
 };
 
-use engine::{Hop, LegId, Transport, locate::Question};
+use engine::{
+    Hop, LegId, Transport,
+    locate::{self, Question},
+};
 use tokio::net::UdpSocket;
 
 use super::Local;
@@ -273,10 +276,8 @@ impl Local {
         done: impl FnOnce(Vec<Hop>) + 'static,
     ) {
         let shared = self.shared.clone();
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            let transport = transport.unwrap_or(Transport::Udp);
-            let port = port.unwrap_or_else(|| transport.default_port());
-            return done(self.hops(&host, vec![(transport, SocketAddr::new(ip, port))]));
+        if let Some(place) = locate::literal(&host, port, transport) {
+            return done(self.hops(&host, vec![place]));
         }
         let Some(local) = self.this.upgrade() else {
             return;

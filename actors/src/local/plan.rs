@@ -4,7 +4,7 @@ use bus_schema::{Reason, Text};
 use engine::{
     Caller, Demand, Target,
     location::Binding,
-    route::{Map, Plan, Question, Refuse},
+    route::{Map, Plan, Question, Refuse, Step},
 };
 use sip::Message;
 
@@ -14,25 +14,15 @@ use crate::{book::Book, limit::refused, shared::Shared};
 impl Local {
     /// Plans a request.
     pub(crate) fn plan(&self, caller: &Caller, uri: &str, max_forwards: Option<u8>) -> Plan {
-        let book = self.shared.book.load();
-        let whereabouts = Whereabouts {
-            shared: &self.shared,
-            book: &book,
-        };
-        let map = Map {
-            domains: &book.domains,
-            routes: &book.routes,
-            listeners: &self.shared.listeners,
-            whereabouts: &whereabouts,
-        };
         let question = Question {
             caller,
             uri,
             max_forwards,
         };
-        let mut plan = engine::route::plan(&map, &question);
+        let shared = &self.shared;
+        let mut plan = shared.with_map(|map| engine::route::plan(map, &question));
         if let Plan::Fork { groups } = &mut plan {
-            cut(groups, book.forks_max);
+            cut(groups, shared.book.load().forks_max);
         }
         plan
     }
@@ -56,14 +46,68 @@ impl Local {
 
     /// Where an agent's party is: `user@domain` or a SIP URI.
     pub(crate) fn plan_of(&self, address: &str) -> (Text, Plan) {
-        let uri: Text = if address.contains(':') {
-            address.into()
-        } else {
-            format!("sip:{address}").into()
-        };
+        let uri = uri_of(address);
         // An agent may call whom a proven user may.
         let plan = self.plan(&Caller::Trusted, &uri, None);
         (uri, plan)
+    }
+}
+
+/// The URI of what an agent calls an address: `user@domain` or a SIP URI.
+fn uri_of(address: &str) -> Text {
+    if address.contains(':') {
+        address.into()
+    } else {
+        format!("sip:{address}").into()
+    }
+}
+
+impl Shared {
+    /// Shows what plans are made from now.
+    fn with_map<R>(&self, plan: impl FnOnce(&Map<'_, Whereabouts<'_>>) -> R) -> R {
+        let book = self.book.load();
+        let whereabouts = Whereabouts {
+            shared: self,
+            book: &book,
+        };
+        plan(&Map {
+            domains: &book.domains,
+            routes: &book.routes,
+            listeners: &self.listeners,
+            whereabouts: &whereabouts,
+        })
+    }
+
+    /// The plan of a request that nobody makes, and how it came to be. `from`: who would make it,
+    /// `user@domain`; none: an agent.
+    pub(crate) fn explain(&self, to: &str, from: Option<&str>) -> (Text, Plan, Vec<Step>) {
+        let uri = uri_of(to);
+        let caller = from.map_or(Caller::Trusted, |from| self.caller_of(from));
+        let question = Question {
+            caller: &caller,
+            uri: &uri,
+            max_forwards: None,
+        };
+        let (mut plan, steps) = self.with_map(|map| engine::route::explain(map, &question));
+        if let Plan::Fork { groups } = &mut plan {
+            cut(groups, self.book.load().forks_max);
+        }
+        (uri, plan, steps)
+    }
+
+    /// Who an address is to us, once it has shown what its domain demands.
+    fn caller_of(&self, address: &str) -> Caller {
+        let uri = uri_of(address);
+        let Ok(uri) = sip::Uri::parse(&uri) else {
+            return Caller::Foreign;
+        };
+        let book = self.book.load();
+        let demand = book.domains.find(uri.host.host).map(|ours| ours.callers);
+        match (demand, book.domains.aor(&uri)) {
+            (Some(Demand::Digest), Some(aor)) => Caller::User(aor),
+            (Some(Demand::Open), Some(aor)) => Caller::Claimed(aor),
+            _ => Caller::Foreign,
+        }
     }
 }
 

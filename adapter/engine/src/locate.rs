@@ -1,6 +1,8 @@
 //! Locating a SIP server (RFC 3263): which names are asked for, and in which order what they lead
 //! to is tried. The asking itself is somebody else's, and so is the dice.
 
+use core::net::SocketAddr;
+
 use crate::hop::Transport;
 
 /// The most servers of one service that are tried.
@@ -41,6 +43,19 @@ impl Question {
             (None, None) => Self::Pointers,
         }
     }
+}
+
+/// The one place that an address, which is no name, stands for (RFC 3263 4.1, 4.2).
+#[must_use]
+pub fn literal(
+    host: &str,
+    port: Option<u16>,
+    transport: Option<Transport>,
+) -> Option<(Transport, SocketAddr)> {
+    let ip = host.parse().ok()?;
+    let transport = transport.unwrap_or(Transport::Udp);
+    let port = port.unwrap_or_else(|| transport.default_port());
+    Some((transport, SocketAddr::new(ip, port)))
 }
 
 /// The name whose SRV records are the servers of `host` for `transport` (RFC 3263 4.1). None for a
