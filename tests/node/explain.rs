@@ -16,7 +16,8 @@ async fn explain(nats: &Nats, to: &str, from: Option<&str>) -> Value {
 async fn a_plan_is_told_with_its_reasons_and_nobody_is_called() {
     let nats = Nats::start().await;
     let stage = Stage::with(&format!(
-        "{}[[route]]\nname = \"door\"\nto = \"9.*\"\ntarget = \"uri:sip:door@127.0.0.1:9;transport=tcp\"\n",
+        "{}[[route]]\nname = \"door\"\nto = \"9.*\"\n\
+         target = \"uri:sip:door@127.0.0.1:9;transport=tcp\"\n",
         nats.bus()
     ))
     .await;
