@@ -210,7 +210,7 @@ async fn a_server_is_tried_at_its_next_address() {
 async fn a_contact_of_sips_is_for_tls() {
     let stage = Stage::start().await;
     for (mut phone, status) in [
-        (stage.udp("alice").await, 403),
+        (stage.udp("alice").await, 400),
         (stage.tls("carol").await, 200),
     ] {
         let contact = phone.contact().replace("<sip:", "<sips:");

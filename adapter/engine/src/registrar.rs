@@ -248,7 +248,7 @@ impl Registrar {
                 for contact in contacts {
                     // RFC 5630 5.1.1: where it is registered by is where it is called by.
                     if contact.is_secure() && !is_secure(&self.listeners, &registration.hop) {
-                        return Err(Refusal::new(403, "SIPS Contact Without TLS"));
+                        return Err(Refusal::new(400, "SIPS Contact Without TLS"));
                     }
                     let mut binding = contact.binding(&path, registration.hop, now, request)?;
                     binding.call_id = call_id;
