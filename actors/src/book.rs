@@ -192,6 +192,7 @@ pub(crate) fn home(
             config::Redirects::Follow => engine::Redirects::Follow,
             config::Redirects::Pass => engine::Redirects::Pass,
         },
+        large_over_tcp: config.calls.large_over_tcp,
     })
 }
 

@@ -145,6 +145,7 @@ impl Relay {
             tokens: local.shared.token_key,
             listeners: local.shared.listeners.clone(),
             limit: RELAY_TIME,
+            large_over_tcp: local.shared.home.large_over_tcp,
         };
         let key = setup.key.low();
         let engine = Engine::new(now, setup, origin, groups);

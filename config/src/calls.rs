@@ -11,6 +11,8 @@ pub struct Calls {
     pub session_min_s: u32,
     /// What is done with a callee that answers 3xx.
     pub redirects: Redirects,
+    /// Whether requests too large for a datagram are tried over TCP first (RFC 3261 18.1.1).
+    pub large_over_tcp: bool,
 }
 
 /// What is done with a callee that answers 3xx.
@@ -32,6 +34,7 @@ impl Default for Calls {
             session_expires_s: 0,
             session_min_s: 90,
             redirects: Redirects::Follow,
+            large_over_tcp: true,
         }
     }
 }
@@ -49,6 +52,9 @@ impl Calls {
             redirects: section
                 .word("redirects", &Redirects::WORDS)
                 .unwrap_or(default.redirects),
+            large_over_tcp: section
+                .flag("large_over_tcp")
+                .unwrap_or(default.large_over_tcp),
         };
         if (1..calls.session_min_s).contains(&calls.session_expires_s) {
             section.error(

@@ -97,7 +97,7 @@ limits! {
     frame_bytes = 65535 in 2048..=1048576;
     /// A silent connection without registration or call is closed.
     idle_ms = 120000 in 1000..=86400000;
-    /// Between two keep-alive pings on a WebSocket.
+    /// Between two keep-alive pings on a WebSocket, and on a TCP or TLS connection that we made.
     ping_ms = 30000 in 1000..=3600000;
     /// Bytes waiting for one connection; past it the connection is closed.
     send_queue_bytes = 262144 in 65536..=16777216;

@@ -23,6 +23,7 @@ mod flow;
 mod fork;
 mod hostile;
 mod incidents;
+mod large;
 mod limits;
 mod meter;
 mod nats;

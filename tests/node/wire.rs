@@ -220,6 +220,14 @@ impl Wire {
         }
     }
 
+    /// Says that nothing more comes, and waits until the other side has said so, too.
+    pub(crate) async fn finish(mut self) {
+        if let Kind::Stream(stream, _) = &mut self.kind {
+            stream.shutdown().await.unwrap();
+        }
+        while !matches!(self.hear().await, Heard::Closed(_)) {}
+    }
+
     /// Hangs up without a word.
     pub(crate) fn drop_connection(self) {}
 }

@@ -164,6 +164,7 @@ impl Node {
             tokens: ground.tokens,
             timeouts: ground.timeouts,
             redirects: engine::Redirects::Follow,
+            large_over_tcp: true,
         });
         let seed = Seed(u128::from(dice.next()));
         let domain = Domain {

@@ -9,7 +9,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{NetLimits, listen};
+use super::{
+    NetLimits,
+    listen::{self, Owned},
+};
 use crate::limit::refused;
 use crate::parcel::{Arrival, Closed, Parcel, Post};
 use crate::tls::{ConnectError, Keyring};
@@ -89,7 +92,13 @@ impl Dial {
             hop,
             transport,
         };
-        listen::run(stream, None, arrival, connection, limits, post).await;
+        let owned = Owned {
+            connection,
+            limits,
+            post,
+            ours: true,
+        };
+        listen::run(stream, None, arrival, owned).await;
     }
 
     async fn failed(self, transport: Transport) {

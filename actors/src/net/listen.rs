@@ -349,20 +349,35 @@ async fn serve<S>(
         hop,
         transport,
     };
-    run(stream, early, arrival, connection, limits, post).await;
+    let owned = Owned {
+        connection,
+        limits,
+        post,
+        ours: false,
+    };
+    run(stream, early, arrival, owned).await;
+}
+
+/// Whose a connection is, and what it may cost.
+pub(super) struct Owned {
+    pub(super) connection: u64,
+    pub(super) limits: NetLimits,
+    pub(super) post: Post,
+    /// Whether we made it.
+    pub(super) ours: bool,
 }
 
 /// Runs a connection between its `Opened` and its `Closed`.
-pub(super) async fn run<S>(
-    stream: S,
-    early: Option<Vec<u8>>,
-    arrival: Arrival,
-    connection: u64,
-    limits: NetLimits,
-    post: Post,
-) where
+pub(super) async fn run<S>(stream: S, early: Option<Vec<u8>>, arrival: Arrival, owned: Owned)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let Owned {
+        connection,
+        limits,
+        post,
+        ours,
+    } = owned;
     let (writer, outgoing) = mpsc::channel(limits.write_queue());
     let (transport, remote) = (arrival.transport, arrival.remote);
     if !post
@@ -380,6 +395,7 @@ pub(super) async fn run<S>(
         outgoing,
         arrival,
         limits,
+        ours,
     };
     let why = match early {
         Some(early) => contain_async(Part::Stream, wire.run_websocket(stream, early)).await,

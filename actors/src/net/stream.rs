@@ -23,11 +23,15 @@ pub(crate) struct Wire {
     pub(crate) arrival: Arrival,
     /// Limits.
     pub(crate) limits: NetLimits,
+    /// Whether we made it: then it is for us to keep it open.
+    pub(crate) ours: bool,
 }
 
 /// Small, because most connections are idle.
 const READ_BUFFER: usize = 2048;
-/// The pong to a double CRLF (RFC 5626 3.5.1).
+/// What keeps a connection open that we made (RFC 5626 3.5.1): servers close those that are idle.
+const PING: &[u8] = b"\r\n\r\n";
+/// The pong to a double CRLF.
 const PONG: &[u8] = b"\r\n";
 
 impl Wire {
@@ -42,6 +46,8 @@ impl Wire {
         // Who has said something proper may be silent for as long as a registration lasts: whether
         // it still lives is found out by TCP's own keep-alive.
         let mut patience = Some(Box::pin(sleep(self.limits.idle)));
+        let rest = || Box::pin(sleep(self.limits.ping));
+        let mut ping = self.ours.then(rest);
         loop {
             tokio::select! {
                 () = expired(&mut patience) => {
@@ -79,6 +85,12 @@ impl Wire {
                             }
                         }
                     }
+                }
+                () = expired(&mut ping) => {
+                    if write(&mut writer, PING).await.is_err() {
+                        return Closed::Failed;
+                    }
+                    ping = Some(rest());
                 }
                 bytes = self.outgoing.recv() => {
                     let Some(bytes) = bytes else {

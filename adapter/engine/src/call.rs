@@ -28,6 +28,7 @@ mod finish;
 mod hunt;
 mod incoming;
 mod join;
+mod large;
 mod leg_state;
 mod pickup;
 mod placeholder;

@@ -11,6 +11,7 @@ pub mod headers;
 mod hop;
 mod ingress;
 mod key;
+mod large;
 mod leg;
 pub mod locate;
 pub mod location;

@@ -16,6 +16,7 @@ use sip::{Message, Method, Now};
 
 use crate::hop::{Hop, Listeners, NextHop, Target, Transport};
 use crate::key::CallKey;
+use crate::large;
 use crate::token::TokenKey;
 
 pub use front::{ALLOW, Front, front};
@@ -131,6 +132,8 @@ pub struct RelaySetup {
     pub listeners: Listeners,
     /// How long it may take.
     pub limit: Duration,
+    /// Whether what is too large for a datagram is tried over TCP first (RFC 3261 18.1.1).
+    pub large_over_tcp: bool,
 }
 
 /// One request on its way to several targets.
@@ -152,6 +155,25 @@ struct Branch {
     target: Target,
     /// Where else it may be tried.
     hops: VecDeque<Hop>,
+    /// The hop that the request was too large for.
+    by_udp: Option<Hop>,
+}
+
+impl Branch {
+    fn new(fork: Fork, target: Target) -> Self {
+        Self {
+            fork,
+            target,
+            hops: VecDeque::new(),
+            by_udp: None,
+        }
+    }
+
+    /// Somebody was there, or was silent: only who cannot be connected to gets a datagram.
+    fn keep_to_tcp(&mut self) {
+        let by_udp = self.by_udp;
+        self.hops.retain(|hop| Some(*hop) != by_udp);
+    }
 }
 
 /// A final answer, of a target or of ours.
@@ -196,10 +218,15 @@ impl Relay {
         match input {
             RelayInput::Response { fork, response } => self.response(fork, response),
             RelayInput::Failed { fork, unreachable } => {
-                let branch = self.branches.iter().find(|branch| branch.fork == fork);
+                let mut branches = self.branches.iter_mut();
+                let branch = branches.find(|branch| branch.fork == fork);
                 let failure = match branch {
                     Some(branch) if unreachable => Final::unreachable(&branch.target),
-                    Some(_) | None => NO_ANSWER,
+                    Some(branch) => {
+                        branch.keep_to_tcp();
+                        NO_ANSWER
+                    }
+                    None => NO_ANSWER,
                 };
                 self.failed(fork, failure);
             }
@@ -236,24 +263,13 @@ impl Relay {
     fn ask(&mut self, target: Target) {
         let fork = self.fork();
         match target.hop.clone() {
-            NextHop::Hop(hop) => self.send(
-                Branch {
-                    fork,
-                    target,
-                    hops: VecDeque::new(),
-                },
-                hop,
-            ),
+            NextHop::Hop(hop) => self.send(Branch::new(fork, target), hop),
             NextHop::Name {
                 host,
                 port,
                 transport,
             } => {
-                self.branches.push(Branch {
-                    fork,
-                    target,
-                    hops: VecDeque::new(),
-                });
+                self.branches.push(Branch::new(fork, target));
                 self.outputs.push_back(RelayOutput::Resolve {
                     fork,
                     host,
@@ -270,10 +286,15 @@ impl Relay {
         fork
     }
 
-    fn send(&mut self, branch: Branch, hop: Hop) {
+    fn send(&mut self, mut branch: Branch, hop: Hop) {
         let fork = branch.fork;
         match compose::request(&self.setup, &self.origin, fork, &branch.target, &hop) {
             Some((name, bytes)) => {
+                if let Some(tcp) = self.over_tcp(&branch, hop, bytes.len()) {
+                    branch.by_udp = Some(hop);
+                    branch.hops.push_front(hop);
+                    return self.send(branch, tcp);
+                }
                 let method = self.method();
                 self.branches.push(branch);
                 self.outputs.push_back(RelayOutput::Request {
@@ -286,6 +307,14 @@ impl Relay {
             }
             None => self.consider(Final::unreachable(&branch.target)),
         }
+    }
+
+    /// The way over TCP that comes before `hop`, if there is one.
+    fn over_tcp(&self, branch: &Branch, hop: Hop, bytes: usize) -> Option<Hop> {
+        if !self.setup.large_over_tcp || branch.by_udp == Some(hop) {
+            return None;
+        }
+        large::over_tcp(&self.setup.listeners, &branch.target, hop, bytes)
     }
 
     fn method(&self) -> Method {
@@ -306,7 +335,10 @@ impl Relay {
                 self.best = Some(Final::Response(response));
             }
             // RFC 3263 4.3: as if it had not been reached.
-            Some(503) => self.failed(fork, Final::Response(response)),
+            Some(503) => {
+                self.branches[at].keep_to_tcp();
+                self.failed(fork, Final::Response(response));
+            }
             Some(300..) => {
                 self.branches.swap_remove(at);
                 self.consider(Final::Response(response));

@@ -11,6 +11,7 @@ use super::hunt::Refusal;
 use super::leg_state::{Ack, Leg};
 use super::{Call, Stage};
 use crate::headers::{self, Body};
+use crate::hop::Hop;
 use crate::leg::Output;
 
 /// A CANCEL may have to wait 64*T1 for a provisional response and then as long for a final one.
@@ -223,6 +224,13 @@ impl Call {
                 return self.fork_refused(now, at, refusal);
             }
             None => {}
+        }
+        if let Some(hop @ Hop::Connect { .. }) = self.legs[at].hop
+            && self.legs[at].is_up()
+        {
+            // RFC 3261 18.4: we made it, and can make another when there is something to say.
+            let leg = self.legs[at].id;
+            return self.push(Output::Open { leg, hop });
         }
         self.forget_flow(at);
         let cause = Cause::new(party, Reason::NetworkOutOfOrder).with_text("flow lost");

@@ -224,6 +224,7 @@ impl Call {
                 _ => self.session_asked(None),
             },
             spare: Vec::new(),
+            by_udp: None,
             half: None,
             provisional: false,
             lost: None,
@@ -243,7 +244,7 @@ impl Call {
     }
 
     /// Sends leg `at`'s INVITE to a hop, its first or the next one (RFC 3263 4.3).
-    fn send_invite(&mut self, now: Now, at: usize, hop: Hop) {
+    pub(super) fn send_invite(&mut self, now: Now, at: usize, hop: Hop) {
         self.legs[at].hop = Some(hop);
         let branch = self.branch(at);
         let client = self.client();
@@ -288,6 +289,9 @@ impl Call {
             Stage::Joining(_) | Stage::Up | Stage::Over | Stage::Ended => return,
         };
         let Some((bytes, half)) = invite else { return };
+        if self.goes_over_tcp(now, at, hop, bytes.len()) {
+            return;
+        }
         let timer_c = now.mono + self.home.timeouts.timer_c;
         let leg = &mut self.legs[at];
         let id = leg.id;
@@ -341,6 +345,7 @@ impl Call {
         let Some(inviting) = &mut self.legs[at].inviting else {
             return;
         };
+        inviting.keep_to_tcp();
         let is_lost = inviting.lost.is_some();
         let has_spare = !inviting.spare.is_empty();
         match status {
@@ -377,11 +382,14 @@ impl Call {
 
     /// Leg `at`'s INVITE got no final response.
     pub(super) fn invite_failed(&mut self, now: Now, at: usize, why: Failure) {
-        let Some(inviting) = &self.legs[at].inviting else {
+        let Some(inviting) = &mut self.legs[at].inviting else {
             return;
         };
         if inviting.lost.is_some() {
             return self.close(at);
+        }
+        if why == Failure::Timeout {
+            inviting.keep_to_tcp();
         }
         if !inviting.spare.is_empty() {
             return self.next_hop(now, at);

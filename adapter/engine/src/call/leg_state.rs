@@ -66,6 +66,8 @@ pub(super) struct Inviting {
     pub(super) session: Option<Asked>,
     /// Where to go on if this hop fails (RFC 3263 4.3), the next one last.
     pub(super) spare: Vec<Hop>,
+    /// The hop that it was too large for, and that it takes if there is nobody over TCP.
+    pub(super) by_udp: Option<Hop>,
     /// A CANCEL may go out only after a provisional response (RFC 3261 9.1).
     pub(super) provisional: bool,
     /// Nobody wants the answer any more; why, for the CANCEL.

@@ -25,6 +25,8 @@ pub struct Home {
     pub timeouts: Timeouts,
     /// What is done with a callee that is elsewhere.
     pub redirects: Redirects,
+    /// Whether an INVITE too large for a datagram is tried over TCP first (RFC 3261 18.1.1).
+    pub large_over_tcp: bool,
 }
 
 /// How long things may take.

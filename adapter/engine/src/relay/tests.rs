@@ -32,6 +32,7 @@ fn setup() -> RelaySetup {
         tokens: tokens(),
         listeners: listeners.into(),
         limit: RELAY_TIME,
+        large_over_tcp: true,
     }
 }
 
@@ -399,4 +400,52 @@ fn what_is_not_relayed_is_answered_or_goes_its_own_way() {
             Front::Elsewhere
         );
     }
+}
+
+#[test]
+fn what_is_too_large_for_a_datagram_tries_tcp_first() {
+    let mut setup = setup();
+    let tcp = Listener {
+        id: 2,
+        transport: Transport::Tcp,
+        ..setup.listeners[0].clone()
+    };
+    setup.listeners = setup.listeners.iter().cloned().chain([tcp]).collect();
+    let target = Target {
+        route: Vec::new(),
+        ..bound("sip:1@192.0.2.1", udp(1))
+    };
+    let large = |setup| {
+        let body = "a".repeat(1300);
+        let request = request("MESSAGE", "Content-Type: text/plain\r\n", &body);
+        let origin = RelayOrigin::Request {
+            request,
+            trusted: false,
+        };
+        Relay::new(at(0), setup, origin, vec![vec![target.clone()]])
+    };
+    // Nobody is there, or somebody who refuses, or who is silent.
+    let fail = |relay: &mut Relay, fork, unreachable| {
+        relay.handle(RelayInput::Failed { fork, unreachable });
+    };
+    let mut relay = large(setup.clone());
+    let (fork, hop, sent) = requests(&mut relay).remove(0);
+    assert!(matches!(hop, Hop::Connect { listener: 2, .. }), "{hop:?}");
+    assert!(sent.text(Name::Via).unwrap().starts_with("SIP/2.0/TCP"));
+    fail(&mut relay, fork, true);
+    let (fork, hop, _) = requests(&mut relay).remove(0);
+    assert_eq!(hop, udp(1));
+    fail(&mut relay, fork, true);
+    assert_eq!(answered(&mut relay).unwrap().0, 502);
+    let mut relay = large(setup.clone());
+    let (fork, ..) = requests(&mut relay).remove(0);
+    fail(&mut relay, fork, false);
+    assert_eq!(answered(&mut relay).unwrap().0, 480);
+    let mut relay = large(setup.clone());
+    let (fork, ..) = requests(&mut relay).remove(0);
+    answer(&mut relay, fork, 503);
+    assert_eq!(answered(&mut relay).unwrap().0, 500);
+    setup.large_over_tcp = false;
+    let (_, hop, _) = requests(&mut large(setup)).remove(0);
+    assert_eq!(hop, udp(1));
 }

@@ -13,6 +13,7 @@ mod command;
 mod dialog;
 mod fault;
 mod forks;
+mod large;
 mod originate;
 mod originate_web;
 mod pickup;

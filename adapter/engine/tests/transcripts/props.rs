@@ -82,6 +82,7 @@ pub(crate) fn home() -> Arc<Home> {
         tokens: TokenKey::new([7; 16]),
         timeouts: Timeouts::default(),
         redirects: Redirects::Pass,
+        large_over_tcp: true,
     })
 }
 
