@@ -10,6 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
@@ -54,6 +55,12 @@ impl Authority {
         }
     }
 
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.clone()).unwrap();
+        roots
+    }
+
     /// Where `name` is, or may be put.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -80,12 +87,24 @@ impl Authority {
 
     /// What a server shows with it.
     pub(crate) fn server(signed: &Signed) -> TlsAcceptor {
+        Self::server_for(signed, Arc::new(NoClientAuth))
+    }
+
+    /// The same of one that lets in whom this authority has signed a certificate for.
+    pub(crate) fn guarded(&self, signed: &Signed) -> TlsAcceptor {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = Arc::new(self.roots());
+        let clients = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+        Self::server_for(signed, clients.unwrap())
+    }
+
+    fn server_for(signed: &Signed, clients: Arc<dyn ClientCertVerifier>) -> TlsAcceptor {
         let (chain, key) = signed.chain();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(chain, key)
             .unwrap();
         TlsAcceptor::from(Arc::new(config))
@@ -119,13 +138,11 @@ impl Authority {
         own: Option<&Signed>,
         protocols: &[&str],
     ) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.root.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots);
+            .with_root_certificates(self.roots());
         let mut config = match own {
             None => builder.with_no_client_auth(),
             Some(own) => {

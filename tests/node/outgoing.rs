@@ -233,3 +233,23 @@ async fn a_contact_of_sips_is_for_tls() {
     }
     stage.stop().await;
 }
+
+#[tokio::test]
+async fn a_server_that_asks_who_we_are_is_shown_our_certificate() {
+    let authority = Authority::new();
+    let signed = authority.sign(&["127.0.0.1"]);
+    let mut server = Server::with(&signed).await;
+    server.tls = authority.guarded(&signed);
+    authority.put("ours", &authority.sign(&["ours.test"]));
+    let file = file(&authority, &[&format!("sips:{}", server.at)]);
+    let ours = authority.lines("ours");
+    let stage = Stage::with(&file.replacen("[tls]\n", &format!("[tls]\n{ours}"), 1)).await;
+    let mut bob = stage.udp("bob").await;
+    let message = bob.request("MESSAGE", "sip:01@open.test");
+    bob.say(&message).await;
+    let mut peer = server.accept().await;
+    let heard = peer.request_of(Method::Message).await;
+    peer.ok(&heard).await;
+    bob.expect(200).await;
+    stage.stop().await;
+}

@@ -48,7 +48,7 @@ pub(crate) struct Keyring {
     clock: Clock,
     /// The files, locked while they are read: one reading follows the other.
     named: Mutex<Vec<config::Certificate>>,
-    shown: ArcSwap<Shown>,
+    shown: Arc<ArcSwap<Shown>>,
     /// By listener; none for those without TLS.
     entrances: Vec<Option<Arc<Entrance>>>,
     outgoing: Arc<Outgoing>,
@@ -81,17 +81,20 @@ impl Keyring {
             entrance.flatten().map(Arc::new)
         });
         let entrances = entrances.collect();
-        let outgoing = Arc::new(Outgoing::new(config.tls.ca.clone(), &mut findings));
+        outgoing::check(config.tls.ca.as_ref(), &mut findings);
         if findings.has_errors() {
             return Err(TlsError::Found(findings));
         }
         warn(&findings);
+        let shown = Arc::new(ArcSwap::new(shown));
+        let trusted = config.tls.ca.clone();
+        let outgoing = Outgoing::new(trusted, Arc::new(Current(shown.clone())));
         Ok(Self {
             clock,
             named: Mutex::new(named),
-            shown: ArcSwap::new(shown),
+            shown,
             entrances,
-            outgoing,
+            outgoing: Arc::new(outgoing),
         })
     }
 
@@ -165,9 +168,7 @@ impl Keyring {
         stream: TcpStream,
         name: &str,
     ) -> Result<TlsStream<TcpStream>, ConnectError> {
-        self.outgoing
-            .shake(stream, name, self.shown.load_full())
-            .await
+        self.outgoing.shake(stream, name).await
     }
 
     /// When the first of them ends.
@@ -244,13 +245,17 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-impl ResolvesClientCert for Shown {
+/// The certificates of the last reading.
+#[derive(Debug)]
+struct Current(Arc<ArcSwap<Shown>>);
+
+impl ResolvesClientCert for Current {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(self.pairs.first()?.key.clone())
+        Some(self.0.load().pairs.first()?.key.clone())
     }
 
     fn has_certs(&self) -> bool {
-        !self.pairs.is_empty()
+        !self.0.load().pairs.is_empty()
     }
 }
 

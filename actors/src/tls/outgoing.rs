@@ -22,6 +22,8 @@ use super::entrance::authorities;
 pub(super) struct Outgoing {
     /// The authorities that the operator trusts; none: those of the system.
     named: Mutex<Option<NamedFile>>,
+    /// What is shown to who asks for our certificate.
+    ours: Arc<dyn ResolvesClientCert>,
     config: ArcSwapOption<ClientConfig>,
 }
 
@@ -43,10 +45,10 @@ pub(crate) enum ConnectError {
 }
 
 impl Outgoing {
-    pub(super) fn new(named: Option<NamedFile>, findings: &mut Diagnostics) -> Self {
-        check(named.as_ref(), findings);
+    pub(super) fn new(named: Option<NamedFile>, ours: Arc<dyn ResolvesClientCert>) -> Self {
         Self {
             named: Mutex::new(named),
+            ours,
             config: ArcSwapOption::empty(),
         }
     }
@@ -58,7 +60,8 @@ impl Outgoing {
 
     /// From now on by these authorities, as they are then.
     pub(super) fn renew(&self, named: Option<NamedFile>) {
-        *self.named.lock() = named;
+        let mut kept = self.named.lock();
+        *kept = named;
         self.config.store(None);
     }
 
@@ -68,22 +71,23 @@ impl Outgoing {
         self: &Arc<Self>,
         stream: TcpStream,
         name: &str,
-        ours: Arc<dyn ResolvesClientCert>,
     ) -> Result<TlsStream<TcpStream>, ConnectError> {
         let name = ServerName::try_from(name.to_owned()).map_err(|_| ConnectError::Name)?;
         let config = match self.config.load_full() {
             Some(config) => config,
             None => {
                 let this = self.clone();
-                let made = spawn_blocking(move || this.config(ours)).await?;
+                let made = spawn_blocking(move || this.config()).await?;
                 made.ok_or(ConnectError::NoAuthorities)?
             }
         };
         Ok(TlsConnector::from(config).connect(name, stream).await?)
     }
 
-    fn config(&self, ours: Arc<dyn ResolvesClientCert>) -> Option<Arc<ClientConfig>> {
-        let roots = match &*self.named.lock() {
+    fn config(&self) -> Option<Arc<ClientConfig>> {
+        // Locked to the end: what was named meanwhile is not to be covered by what was before.
+        let named = self.named.lock();
+        let roots = match &*named {
             Some(file) => authorities(file, &mut Diagnostics::default())?,
             None => system()?,
         };
@@ -93,7 +97,7 @@ impl Outgoing {
             .with_safe_default_protocol_versions()
             .ok()?
             .with_root_certificates(roots)
-            .with_client_cert_resolver(ours);
+            .with_client_cert_resolver(self.ours.clone());
         let config = Arc::new(config);
         self.config.store(Some(config.clone()));
         Some(config)
