@@ -117,6 +117,12 @@ export class Adapter {
     return new Map([...text.matchAll(/^([a-z_]+(?:\{.*\})?) ([0-9.eE+-]+)$/gm)].map(([, name, value]) => [name, Number(value)]));
   }
 
+  /// Has it read its file again, with more in it.
+  reload(more) {
+    fs.appendFileSync(this.file, more);
+    process.kill(this.pid, 'SIGHUP');
+  }
+
   kill() {
     return this.child.kill('SIGKILL');
   }

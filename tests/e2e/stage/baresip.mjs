@@ -21,27 +21,32 @@ export class Baresip {
   #token = 0;
   events = [];
 
-  /// Options: `server`, `user`, `password`, `hz`, `transport` ("udp", "tcp" or "tls"), `ring` ("wait" or "answer").
+  /// Options: `server`, `user`, `password`, `hz`, `transport` ("udp", "tcp" or "tls"), `ring` ("wait" or "answer"),
+  /// `certificate` (a file with a certificate and its key: it registers nowhere, and takes calls over TLS at `tls_port`).
   static async start(folder, options) {
     const phone = new Baresip();
     Object.assign(phone, { transport: 'udp', ring: 'wait' }, options, { folder });
-    const [control, sip] = await ports(2);
+    const [control] = await ports();
+    // Where it listens for TLS follows from where it listens for the rest.
+    const [sip, tls] = await ports(2);
     const [rtp] = await ports(10);
     phone.port = sip;
+    phone.tls_port = tls;
     phone.#write(control, rtp);
     // Its own folder is its working directory: that is where the recordings go.
     phone.child = new Child('baresip', ['-f', folder, '-s'], { log: path.join(folder, 'log'), cwd: folder });
     await phone.#connect(control);
-    await phone.#registered();
+    if (!phone.certificate) await phone.#registered();
     return phone;
   }
 
   #write(control, rtp) {
     fs.mkdirSync(this.folder, { recursive: true });
-    const { server, user, password, transport, ring, hz } = this;
+    const { server, user, password, transport, ring, hz, certificate } = this;
     const proxy = `sip:${server.host}:${server.port[transport]};transport=${transport}`;
-    fs.writeFileSync(path.join(this.folder, 'accounts'),
-      `<sip:${user}@${server.domain};transport=${transport}>;auth_user=${user};auth_pass=${password};outbound="${proxy}"`
+    fs.writeFileSync(path.join(this.folder, 'accounts'), certificate
+      ? `<sip:${user}@127.0.0.1:${this.tls_port};transport=tls>;regint=0;audio_codecs=PCMU/8000/1\n`
+      : `<sip:${user}@${server.domain};transport=${transport}>;auth_user=${user};auth_pass=${password};outbound="${proxy}"`
       + `;regint=600;answermode=${ring === 'answer' ? 'auto' : 'manual'};audio_codecs=PCMU/8000/1\n`);
     fs.writeFileSync(path.join(this.folder, 'contacts'), '');
     fs.writeFileSync(path.join(this.folder, 'config'), [
@@ -57,6 +62,7 @@ export class Baresip {
       'audio_txmode thread', 'ausrc_srate 48000', 'auplay_srate 8000', 'ausrc_channels 2', 'auplay_channels 1',
       // Over TLS it believes the server's own certificate, and no other.
       ...(transport === 'tls' ? [`sip_cafile ${server.certificate}`, 'sip_verify_server yes'] : []),
+      ...(certificate ? [`sip_certificate ${certificate}`] : []),
       'net_interface 127.0.0.1', 'call_local_timeout 120', 'call_max_calls 4',
     ].join('\n'));
   }
