@@ -60,6 +60,8 @@ pub(crate) struct Prepared {
     pub(crate) noted: Noted,
     /// The INVITE and its transaction.
     pub(crate) invite: (ServerId, Message),
+    /// What it was answered at once.
+    pub(crate) trying: Option<Bytes>,
     /// The way it came.
     pub(crate) hop: Hop,
 }
@@ -67,6 +69,7 @@ pub(crate) struct Prepared {
 /// An INVITE that asks for a party's place, and its transaction.
 pub(crate) struct Newcomer {
     endpoint: Endpoint,
+    trying: Option<Bytes>,
     replacement: Replacement,
 }
 
@@ -111,7 +114,7 @@ impl Call {
         plan: Plan,
     ) {
         let now = local.clock.now();
-        let Some((endpoint, server)) = receive(local, now, &message, hop) else {
+        let Some((endpoint, server, trying)) = receive(local, now, &message, hop) else {
             return;
         };
         let key = CallKey::new(local.own_shard(), now.unix_ms, random_u128());
@@ -130,6 +133,7 @@ impl Call {
             endpoint,
             noted,
             invite,
+            trying,
             hop,
         };
         Self::begin(
@@ -149,10 +153,11 @@ impl Call {
         caller: &Caller,
     ) {
         let now = local.clock.now();
-        if let Some((endpoint, server)) = receive(local, now, &message, hop) {
+        if let Some((endpoint, server, trying)) = receive(local, now, &message, hop) {
             let aor = caller.aor().cloned();
             call.do_send(Heard::Replace(Box::new(Newcomer {
                 endpoint,
+                trying,
                 replacement: Replacement {
                     server,
                     message,
@@ -166,6 +171,7 @@ impl Call {
     fn welcome(&mut self, now: Now, newcomer: Newcomer) {
         let Newcomer {
             endpoint,
+            trying,
             replacement,
         } = newcomer;
         let Replacement {
@@ -181,6 +187,7 @@ impl Call {
             endpoint,
             noted: self.local.note_invite(message, self.stage.key.low(), leg),
             invite: (*server, message.clone()),
+            trying,
             hop,
         };
         if self.stage.ended || self.stage.prepared.is_some() {
@@ -407,23 +414,29 @@ fn recovery(local: &Local, last: Option<&Last>) -> engine::Recovery {
     }
 }
 
-/// Takes an INVITE into a transaction of its own, and answers it with 100.
-fn receive(local: &Local, now: Now, invite: &Message, hop: Hop) -> Option<(Endpoint, ServerId)> {
+/// Takes an INVITE into a transaction of its own, and answers it with 100, which comes back, too.
+fn receive(
+    local: &Local,
+    now: Now,
+    invite: &Message,
+    hop: Hop,
+) -> Option<(Endpoint, ServerId, Option<Bytes>)> {
     let mut endpoint = Endpoint::new(local.shared.endpoints.clone());
     let message = invite.clone();
     let reliable = hop.is_reliable();
     endpoint.handle(now, endpoint::Input::Received { message, reliable });
-    let mut server = None;
+    let (mut server, mut trying) = (None, None);
     while let Some(output) = endpoint.poll_output() {
         match output {
             endpoint::Output::Transmit { bytes, .. } => {
+                trying = Some(bytes.clone());
                 local.send(&mut answer_hop(invite, hop), bytes, None);
             }
             endpoint::Output::Request { id, .. } => server = Some(id),
             _ => {}
         }
     }
-    Some((endpoint, server?))
+    Some((endpoint, server?, trying))
 }
 
 /// The end of a call that died of a bug of ours.

@@ -4,6 +4,7 @@ mod agent;
 mod explain;
 mod pending;
 mod query;
+mod trace;
 
 use std::{
     collections::HashMap,

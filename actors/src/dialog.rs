@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use crate::{
     call::{Call, Heard, Prepared},
+    capture::Seen,
     fault::{Part, contain},
     local::{Local, Noted, answer_hop},
     timers::{Armed, Owner},
@@ -89,8 +90,23 @@ impl Dialog {
                 endpoint,
                 noted,
                 invite,
+                trying,
                 ..
             }) => {
+                let at = local.clock.mono();
+                let seen = |sent| Seen {
+                    at,
+                    call: key,
+                    leg,
+                    sent,
+                    hop,
+                };
+                let mut capture = local.capture.borrow_mut();
+                capture.note(seen(false), invite.1.bytes());
+                if let Some(trying) = trying {
+                    capture.note(seen(true), &trying);
+                }
+                drop(capture);
                 unanswered.push(invite);
                 (endpoint, Some(noted))
             }
@@ -209,6 +225,18 @@ impl Dialog {
         }
     }
 
+    /// Has a message remembered.
+    fn note(&self, now: Now, sent: bool, hop: Hop, message: &[u8]) {
+        let seen = Seen {
+            at: now.mono,
+            call: self.key,
+            leg: self.leg,
+            sent,
+            hop,
+        };
+        self.local.capture.borrow_mut().note(seen, message);
+    }
+
     fn transmit(&mut self, now: Now, who: Transmitter, bytes: Bytes) {
         let bind = Some((self.key, self.leg));
         match who {
@@ -218,12 +246,14 @@ impl Dialog {
                     .iter()
                     .find(|(known, _)| *known == id)
                     .map(|(_, way)| *way);
+                self.note(now, true, other.unwrap_or(self.hop), &bytes);
                 match other {
                     Some(mut way) => self.local.send(&mut way, bytes, None),
                     None => self.local.send(&mut self.hop, bytes, bind),
                 };
             }
             Transmitter::Client(id) => {
+                self.note(now, true, self.hop, &bytes);
                 if !self.local.send(&mut self.hop, bytes, bind) {
                     self.endpoint.handle(now, Input::Unreachable { id });
                 }
@@ -322,6 +352,7 @@ impl Dialog {
         match order {
             Order::Received { message, hop } => {
                 self.arriving = Some(hop);
+                self.note(now, false, hop, message.bytes());
                 let reliable = hop.is_reliable();
                 self.endpoint
                     .handle(now, Input::Received { message, reliable });
@@ -353,6 +384,7 @@ impl Dialog {
                     .handle(now, Input::Respond { id, status, bytes });
             }
             Order::Send(bytes) => {
+                self.note(now, true, self.hop, &bytes);
                 self.local
                     .send(&mut self.hop, bytes, Some((self.key, self.leg)));
             }

@@ -22,6 +22,7 @@ mod arbiter;
 mod book;
 pub mod bus;
 mod call;
+mod capture;
 pub mod clock;
 mod commands;
 mod connection;

@@ -26,6 +26,7 @@ use tokio::net::UdpSocket;
 use crate::{
     answered::Answered,
     call::{Call, Heard},
+    capture::Capture,
     clock::Clock,
     connection::{Connection, Notice},
     dialog::{Dialog, Order},
@@ -65,6 +66,8 @@ pub(crate) struct Local {
     merged: RefCell<HashMap<u64, u64>>,
     /// REGISTERs over UDP that were let in, and what they were answered.
     answered: RefCell<Answered>,
+    /// What was said in calls of late.
+    pub(crate) capture: RefCell<Capture>,
     acks: RefCell<HashMap<u64, Awaited>>,
     next_ack: Cell<u64>,
     next_shard: Cell<u8>,
@@ -79,6 +82,7 @@ impl Local {
         shared: std::sync::Arc<Shared>,
         posts: Posts,
     ) -> Rc<Self> {
+        let captured = shared.captured_bytes / posts.len();
         Rc::new_cyclic(|this| Self {
             index,
             clock,
@@ -97,6 +101,7 @@ impl Local {
             relayed: RefCell::default(),
             merged: RefCell::default(),
             answered: RefCell::default(),
+            capture: RefCell::new(Capture::new(captured)),
             acks: RefCell::default(),
             next_ack: Cell::new(1),
             next_shard: Cell::new(0),

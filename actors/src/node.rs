@@ -427,6 +427,7 @@ fn shared(
         voice,
         incidents,
         dns,
+        captured_bytes: limit(config.limits.capture_mbytes) << 20,
     };
     let shared = Arc::new(Shared::new(parts, posts));
     shared.restore_registrations();

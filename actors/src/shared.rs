@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     /// Where other servers are.
     pub(crate) dns: Arc<Dns>,
+    /// How much all arbiters together remember of what was said.
+    pub(crate) captured_bytes: usize,
     /// Names that are being looked up.
     pub(crate) look_ups: AtomicUsize,
     /// By arbiter.
@@ -104,6 +106,7 @@ pub(crate) struct Parts {
     pub(crate) voice: Voice,
     pub(crate) incidents: Arc<Incidents>,
     pub(crate) dns: Dns,
+    pub(crate) captured_bytes: usize,
 }
 
 impl Shared {
@@ -140,6 +143,7 @@ impl Shared {
             bindings: AtomicU64::new(0),
             runtime: Handle::current(),
             dns: Arc::new(parts.dns),
+            captured_bytes: parts.captured_bytes,
             look_ups: AtomicUsize::new(0),
             traffic: posts.iter().map(|_| Traffic::default()).collect(),
             node_seq: AtomicU64::new(0),

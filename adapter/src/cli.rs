@@ -56,6 +56,14 @@ enum Command {
         #[arg(long, value_name = "USER@DOMAIN")]
         from: Option<String>,
     },
+    /// Show the SIP messages of a call, as far back as they are remembered.
+    Trace {
+        /// As `calls` and events name it; it may have ended.
+        call: CallRef,
+        /// Print each message whole.
+        #[arg(long)]
+        messages: bool,
+    },
     /// List who is shut out.
     Bans,
     /// Drop all that comes from an address.
@@ -123,6 +131,9 @@ impl Cli {
             Command::Registrations { aor } => ask(config, json, client::Task::Registrations(aor)),
             Command::Nodes => ask(config, json, client::Task::Nodes),
             Command::Explain { to, from } => ask(config, json, client::Task::Explain { to, from }),
+            Command::Trace { call, messages } => {
+                ask(config, json, client::Task::Trace { call, messages })
+            }
             Command::Bans => ask(config, json, client::Task::Bans),
             Command::Ban { source, seconds } => {
                 let ban_ms = seconds.map(|seconds| seconds.saturating_mul(1000));

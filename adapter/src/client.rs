@@ -6,14 +6,14 @@ use async_nats::{Client, ConnectOptions};
 use bus_schema::{
     AdminVerb, AgentVerb, Ban, Bans, CallRef, CallVerb, Calls, Command, CommandError, Encoding,
     ErrorCode, Explained, Hangup, Nodes, Originate, Originated, QueryBans, QueryCalls,
-    QueryExplain, QueryNodes, QueryRegistrations, QueryVerb, Received, Registrations, Reply,
-    Subject, Topic, Unban, filter,
+    QueryExplain, QueryNodes, QueryRegistrations, QueryTrace, QueryVerb, Received, Registrations,
+    Reply, Subject, Topic, Traced, Unban, filter,
 };
 use config::{BusUrl, Config, Login};
 use futures_util::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::console;
+use crate::{console, ladder};
 
 /// The agent we speak as.
 const AGENT: &str = "cli";
@@ -29,6 +29,10 @@ pub(crate) enum Task {
     Explain {
         to: String,
         from: Option<String>,
+    },
+    Trace {
+        call: CallRef,
+        messages: bool,
     },
     Bans,
     Ban {
@@ -108,6 +112,7 @@ async fn carry_out(config: &Config, json: bool, task: Task) -> Result<(), Failur
         Task::Registrations(aor) => bus.registrations(aor).await,
         Task::Nodes => bus.nodes().await,
         Task::Explain { to, from } => bus.explain(to, from).await,
+        Task::Trace { call, messages } => bus.trace(call, messages).await,
         Task::Bans => {
             let verb = QueryVerb::Bans(QueryBans {});
             let bans: Bans = bus.query(verb).await?;
@@ -242,6 +247,13 @@ impl Bus {
         };
         let explained: Explained = self.query(QueryVerb::Explain(wanted)).await?;
         self.say(&explained, || told(&explained));
+        Ok(())
+    }
+
+    async fn trace(&self, call: CallRef, messages: bool) -> Result<(), Failure> {
+        let wanted = QueryTrace { call: Some(call) };
+        let traced: Traced = self.query(QueryVerb::Trace(wanted)).await?;
+        self.say(&traced, || ladder::draw(&traced, messages));
         Ok(())
     }
 

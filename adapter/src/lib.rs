@@ -5,6 +5,7 @@ mod client;
 mod console;
 mod heap;
 mod http;
+mod ladder;
 mod run;
 mod telemetry;
 mod web;

@@ -9,8 +9,8 @@ use crate::{
     AgentData, Agents, Ban, Bans, BusData, CallData, CallView, Calls, Command, Done, Drain,
     Draining, Envelope, EventName, Explained, Hangup, Heartbeat, Lease, NodeData, Nodes, Originate,
     Originated, QueryAgents, QueryBans, QueryCall, QueryCalls, QueryExplain, QueryNodes,
-    QueryRegistrations, RegData, Register, Registrations, Reload, Reloaded, Reply, SecurityData,
-    SendMessage, Unban, Unregister,
+    QueryRegistrations, QueryTrace, RegData, Register, Registrations, Reload, Reloaded, Reply,
+    SecurityData, SendMessage, Traced, Unban, Unregister,
 };
 
 /// Who speaks.
@@ -105,6 +105,7 @@ pub(crate) fn entries() -> Vec<Entry> {
         command::<QueryNodes, Nodes>("query", "nodes"),
         command::<QueryBans, Bans>("query", "bans"),
         command::<QueryExplain, Explained>("query", "route.explain"),
+        command::<QueryTrace, Traced>("query", "trace"),
         command::<Reload, Reloaded>("admin", "reload"),
         command::<Drain, Draining>("admin", "drain"),
         command::<Ban, Bans>("admin", "ban"),

@@ -29,6 +29,7 @@ mod security;
 mod subject;
 mod text;
 mod timestamp;
+mod trace;
 mod word;
 
 pub use admin::{
@@ -69,3 +70,4 @@ pub use subject::{
 };
 pub use text::Text;
 pub use timestamp::{Timestamp, TimestampError};
+pub use trace::{QueryTrace, Traced, TracedMessage};

@@ -12,6 +12,7 @@ use crate::explain::QueryExplain;
 use crate::node::NodeSnapshot;
 use crate::registration::Registration;
 use crate::text::Text;
+use crate::trace::QueryTrace;
 
 /// The most entries one page has, and the number where none is asked for.
 pub const PAGE_MAX: u32 = 500;
@@ -33,6 +34,8 @@ verbs! {
         Bans(QueryBans) = "bans",
         /// Where a request would go.
         Explain(QueryExplain) = "route.explain",
+        /// The messages of a call.
+        Trace(QueryTrace) = "trace",
     }
 }
 

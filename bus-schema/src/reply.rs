@@ -10,6 +10,7 @@ use crate::error::CommandError;
 use crate::explain::Explained;
 use crate::query::{Agents, CallView, Calls, Nodes, Registrations};
 use crate::text::Text;
+use crate::trace::Traced;
 
 /// The reply to a command, on the wire: `{"status": "accepted", "id", "data"}` or
 /// `{"status": "error", "id", "code", "reason", "retryable", "sip_status"?, "details"}`.
@@ -60,6 +61,7 @@ pub enum Answer {
     Draining(Draining),
     Bans(Bans),
     Explained(Explained),
+    Traced(Traced),
 }
 
 /// How a command ended, before it is put in a [`Reply`].

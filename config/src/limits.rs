@@ -154,6 +154,8 @@ limits! {
     store_queue = 65536 in 64..=4194304;
     /// Journal kept while the bus does not acknowledge.
     journal_mbytes = 4096 in 16..=1048576;
+    /// Messages of calls that are remembered for `trace`; 0: none.
+    capture_mbytes = 4 in 0..=4096;
     /// Name look-ups at once.
     dns_queries = 1024 in 1..=65536;
     /// Until a name look-up fails.

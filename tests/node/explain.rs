@@ -1,6 +1,7 @@
-//! Where a request would go, asked over the bus.
+//! Where a request would go, and what was said in a call, asked over the bus.
 
 use serde_json::{Value, json};
+use sip::Method;
 
 use crate::nats::Nats;
 use crate::stage::Stage;
@@ -65,5 +66,63 @@ async fn a_plan_is_told_with_its_reasons_and_nobody_is_called() {
     assert_eq!(refused["code"], "bad_request", "{refused}");
     alice.expect_silence().await;
     stage.no_calls().await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn the_messages_of_a_call_are_there_when_it_is_over() {
+    let nats = Nats::start().await;
+    let stage = Stage::with(&nats.bus()).await;
+    let (mut alice, mut bob) = (stage.udp("alice").await, stage.tcp("bob").await);
+    alice.register().await;
+    let mut events = nats.events().await;
+    let invite = bob.invite(&alice.aor());
+    bob.say(&invite).await;
+    let heard = alice.request_of(Method::Invite).await;
+    let mut talk = alice.accept(&heard).await;
+    let ok = bob.expect(200).await;
+    bob.ack(&invite, &ok, "").await;
+    alice.request_of(Method::Ack).await;
+    alice.hang_up(&mut talk, &mut bob).await;
+    let ended = loop {
+        let event = events.next().await;
+        if event.name() == "call.ended" {
+            break event;
+        }
+    };
+    let call = ended.0["data"]["call"]["call"].clone();
+    let asked = json!({ "data": { "call": call } });
+    let reply = nats.ask("cmd.query.ops.trace", &asked).await;
+    let messages = reply["data"]["messages"].as_array().unwrap();
+    let rows: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let first = message["text"].as_str().unwrap().lines().next().unwrap();
+            let first = first.trim_start_matches("SIP/2.0 ");
+            let name = first.split(' ').next().unwrap();
+            let sent = message["sent"].as_bool().unwrap();
+            format!(
+                "{}{}{name}",
+                message["leg"].as_str().unwrap(),
+                if sent { "<" } else { ">" }
+            )
+        })
+        .collect();
+    let of = |leg: &str| -> Vec<_> {
+        rows.iter()
+            .filter(|row| row.starts_with(leg))
+            .map(|row| row[1..].to_owned())
+            .collect()
+    };
+    assert_eq!(of("a"), [">INVITE", "<100", "<200", ">ACK", "<BYE", ">200"]);
+    assert_eq!(of("b"), ["<INVITE", ">200", "<ACK", ">BYE", "<200"]);
+    assert_eq!(
+        messages[0]["peer"].as_str().map(|peer| &peer[..14]),
+        Some("tcp connection")
+    );
+
+    let other = json!({ "data": { "call": "07.01ARZ3NDEKTSV4RRFFQ69G5FAV" } });
+    let refused = nats.ask("cmd.query.ops.trace", &other).await;
+    assert_eq!(refused["code"], "not_found", "{refused}");
     stage.stop().await;
 }

@@ -38,6 +38,7 @@ impl Commands {
                 pending.finish(Ok(Answer::Bans(self.shared.bans(&bans))));
             }
             QueryVerb::Explain(wanted) => self.explain(&wanted, pending),
+            QueryVerb::Trace(wanted) => self.trace(&wanted, pending),
             QueryVerb::Nodes(_) => {
                 pending.finish(Ok(Answer::Nodes(Nodes {
                     node: self.node(),

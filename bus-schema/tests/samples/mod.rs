@@ -5,6 +5,7 @@
 mod bans;
 mod explain;
 mod replies;
+mod trace;
 
 use std::collections::BTreeMap;
 
@@ -469,6 +470,8 @@ fn commands() -> Vec<Sample> {
     );
     let explain = Command::new(explain::question());
     sample!(samples, QueryVerb, "query", "route.explain", explain);
+    let trace = Command::new(trace::question());
+    sample!(samples, QueryVerb, "query", "trace", trace);
     let node = Some(t("n1"));
     let reload = Command::new(Reload { node });
     sample!(samples, AdminVerb, "admin", "reload", reload);

@@ -3,7 +3,9 @@
 use bus_schema::*;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{CALL, Sample, agent, at, bans, encoded, explain, node, registration, snapshot, t};
+use super::{
+    CALL, Sample, agent, at, bans, encoded, explain, node, registration, snapshot, t, trace,
+};
 
 fn reply<D>(name: &str, data: D) -> Sample
 where
@@ -82,6 +84,7 @@ pub(super) fn replies() -> Vec<Sample> {
         ),
         reply("query.bans", bans::bans()),
         reply("query.route.explain", explain::answer()),
+        reply("query.trace", trace::answer()),
         reply("admin.ban", bans::bans()),
         reply("admin.unban", bans::bans()),
         reply(
