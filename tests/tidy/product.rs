@@ -46,6 +46,20 @@ fn the_manual_names_every_metric() {
     );
 }
 
+#[test]
+fn alerts_ask_for_metrics_that_there_are() {
+    let manual = std::fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let rules = std::fs::read_to_string(root().join("docs/alerts.yml")).unwrap();
+    let told = names(&manual, "`ifbus_", &['`', '{']);
+    let asked = names(&rules, "ifbus_", &['[', '{', ')', ' ', ',', ';', '.', '\n']);
+    assert!(asked.len() > 10, "{asked:?}");
+    let wrong: Vec<_> = asked.difference(&told).cloned().collect();
+    none(
+        &wrong,
+        "metrics in docs/alerts.yml that docs/operating.md does not know",
+    );
+}
+
 /// What follows `start`, up to one of `ends`.
 fn names(text: &str, start: &str, ends: &[char]) -> BTreeSet<String> {
     let parts = text.split(start).skip(1);
