@@ -108,7 +108,9 @@ async fn serve(local: &Rc<Local>, mut inbox: mpsc::Receiver<Parcel>, sockets: So
     }
     actix::spawn(keep_time(local.clone()));
     let mut parcels = Vec::with_capacity(BURST);
+    let mut gauge = local.pressure.gauge();
     while inbox.recv_many(&mut parcels, BURST).await > 0 {
+        gauge.note(!inbox.is_empty(), || local.clock.mono());
         for parcel in parcels.drain(..) {
             contain(Part::Parcel, || open(local, parcel));
         }
@@ -168,13 +170,15 @@ impl Actor for UdpListener {
             socket,
         } = self;
         let (local, listener, socket) = (local.clone(), *listener, socket.clone());
+        let mut gauge = local.pressure.gauge();
         let read = async move {
-            net::receive(&socket, |bytes, remote| {
+            let deliver = |bytes, remote| {
                 contain(Part::UdpListener, || {
                     datagram(&local, listener, &bytes, remote);
                 });
-            })
-            .await;
+            };
+            let burst = |full| gauge.note(full, || local.clock.mono());
+            net::receive(&socket, deliver, burst).await;
         };
         context.spawn(actix::fut::wrap_future(read));
     }

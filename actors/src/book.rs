@@ -234,6 +234,7 @@ pub(crate) fn net_limits(config: &Config) -> NetLimits {
         ping: Limits::ms(limits.ping_ms),
         connect: Limits::ms(limits.connect_ms),
         look_ups: size(limits.dns_queries),
+        overload: Limits::ms(limits.overload_ms),
         resolve: Limits::ms(limits.dns_ms),
         udp_buffer_bytes: size(limits.udp_buffer_bytes),
     }

@@ -80,6 +80,10 @@ impl Front {
         if !self.may_ask(&message, hop) {
             return;
         }
+        if self.is_overloaded() && message.method() != Some(Method::Ack) {
+            refused("overload_ms");
+            return self.busy(&message, hop);
+        }
         if has_too_many_hops(&message, self.local.shared.book.load().hops_max) {
             refused("hops");
             if message.method() != Some(Method::Ack) {
@@ -104,6 +108,14 @@ impl Front {
     fn refuse(&self, request: &Message, hop: Hop, status: u16, reason: &str) {
         let bytes = self.local.refuse(request, status, reason);
         self.local.reply(request, hop, bytes);
+    }
+
+    /// Whether there has been more to read for long: who comes now would wait, and make those wait
+    /// who are being served.
+    fn is_overloaded(&self) -> bool {
+        let limit = self.local.shared.net.overload;
+        let clock = self.local.clock;
+        self.local.pressure.lasts(limit, || clock.mono())
     }
 
     fn busy(&self, request: &Message, hop: Hop) {

@@ -42,6 +42,7 @@ pub mod nats_server;
 mod net;
 mod node;
 mod parcel;
+mod pressure;
 mod priority;
 mod random;
 mod registry;

@@ -154,6 +154,8 @@ limits! {
     store_queue = 65536 in 64..=4194304;
     /// Journal kept while the bus does not acknowledge.
     journal_mbytes = 4096 in 16..=1048576;
+    /// For how long there may be more to read before new work is refused.
+    overload_ms = 300 in 10..=60000;
     /// Messages of calls that are remembered for `trace`; 0: none.
     capture_mbytes = 4 in 0..=4096;
     /// Name look-ups at once.

@@ -382,3 +382,47 @@ async fn of_names() {
     assert!(reached("dns_queries") > 0);
     stage.stop().await;
 }
+
+/// A flood that is never read empty: new work is refused, and taken again when that is over.
+#[tokio::test]
+async fn of_keeping_up() {
+    let limits = "[limits]\noverload_ms = 10\ntrusted = [\"127.0.0.0/8\"]\n";
+    let stage = Stage::with(limits).await;
+    // Over TCP, where nothing is lost in a full buffer.
+    let (mut alice, mut bob) = (stage.tcp("alice").await, stage.tcp("bob").await);
+    let eve = stage.udp("eve").await;
+    alice.register().await;
+    let before = reached("overload_ms");
+    let flood = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    flood.connect(stage.at(Transport::Udp, false)).unwrap();
+    let options = eve.request("OPTIONS", "sip:open.test").text(&eve);
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    while reached("overload_ms") == before {
+        assert!(!patience.is_elapsed(), "the node keeps up with everything");
+        for _ in 0..1000 {
+            // A full buffer is what this is about.
+            flood.send(options.as_bytes()).ok();
+        }
+        tokio::task::yield_now().await;
+    }
+    drop(flood);
+    let invite = loop {
+        let invite = bob.invite(&alice.aor());
+        bob.say(&invite).await;
+        let answer = bob.hear().await;
+        if answer.status() == Some(100) {
+            break invite;
+        }
+        assert_eq!(answer.status(), Some(503));
+        assert!(answer.header(Name::RetryAfter).is_some());
+        bob.ack_refusal(&invite, &answer).await;
+    };
+    let heard = alice.request_of(Method::Invite).await;
+    let mut talk = alice.accept(&heard).await;
+    let ok = bob.expect(200).await;
+    bob.ack(&invite, &ok, "").await;
+    alice.request_of(Method::Ack).await;
+    alice.hang_up(&mut talk, &mut bob).await;
+    stage.stop().await;
+}

@@ -31,6 +31,8 @@ pub(crate) struct NetLimits {
     pub(crate) connect: Duration,
     /// Names that are being resolved at once.
     pub(crate) look_ups: usize,
+    /// How long an arbiter may have more to read than it reads at a time.
+    pub(crate) overload: Duration,
     /// How long a name may take to resolve.
     pub(crate) resolve: Duration,
     /// The receive buffer of a UDP socket.

@@ -52,24 +52,33 @@ pub(crate) fn bind_udp(
     Ok(sockets)
 }
 
-/// Reads datagrams for ever.
-pub(crate) async fn receive(socket: &UdpSocket, mut deliver: impl FnMut(Bytes, SocketAddr)) {
+/// Reads datagrams for ever. `burst` hears after each look whether there may be more.
+pub(crate) async fn receive(
+    socket: &UdpSocket,
+    mut deliver: impl FnMut(Bytes, SocketAddr),
+    mut burst: impl FnMut(bool),
+) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
         if let Err(error) = socket.readable().await {
             tracing::error!(%error, "a UDP socket failed");
             return;
         }
+        let mut full = true;
         for _ in 0..BURST {
             match socket.try_recv_from(&mut buffer) {
                 Ok((length, from)) => {
                     deliver(Bytes::copy_from_slice(&buffer[..length]), from);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    full = false;
+                    break;
+                }
                 // An ICMP error of an earlier send arrives here; it says nothing about this socket.
                 Err(_) => {}
             }
         }
+        burst(full);
         tokio::task::yield_now().await;
     }
 }
