@@ -34,7 +34,7 @@ e2e: setup-test ## only the real-client stories; STORY=name picks some
 	node tests/e2e/run.mjs $(STORY)
 
 bench: ## the micro-benchmarks of the protocol core
-	cargo bench --workspace --benches
+	cargo bench --workspace --bench '*'
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	tests/setup/cargo-fuzz
