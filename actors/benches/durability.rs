@@ -111,8 +111,8 @@ fn main() {
         .and_then(|rate| rate.parse().ok())
         .unwrap_or(1600);
     let server = args.get(2).cloned();
-    let dir =
-        PathBuf::from(std::env::var("BENCH_DIR").unwrap_or_else(|_| "durability-bench".into()));
+    let own = concat!(env!("CARGO_TARGET_TMPDIR"), "/durability-bench");
+    let dir = PathBuf::from(std::env::var("BENCH_DIR").unwrap_or_else(|_| own.into()));
     let _fresh = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
     let seconds = 8;
