@@ -361,8 +361,16 @@ impl Call {
     /// Counts the refusal of an INVITE that somebody still waits for.
     fn count(&mut self, what: &What, leg: Option<LegId>) {
         if matches!(what, What::Planned(_)) {
-            // The second party of an originated call is looked for from here on.
-            self.refusals.clear();
+            if !self.answered().is_empty() {
+                // The second party of an originated call is looked for from here on.
+                self.refusals.clear();
+            } else if matches!(what, What::Planned(None)) {
+                // A redirect is followed, and is no refusal then; those before it are.
+                let is_redirect = |status: &u16| (300..400).contains(status);
+                if let Some(at) = self.refusals.iter().rposition(is_redirect) {
+                    self.refusals.remove(at);
+                }
+            }
         }
         let (What::Response(Method::Invite, 300..=u16::MAX), Some(leg)) = (what, leg) else {
             return;
