@@ -10,6 +10,9 @@ use bytes::Bytes;
 
 /// How long an answer is kept: a peer asks again 0.5, 1.5 and 3.5 s after the first time.
 const KEPT: Duration = Duration::from_secs(6);
+/// How often that time begins again while there is no answer: a peer asks for 32 s (RFC 3261
+/// 17.1.2.2), and a disk may be that slow.
+const RENEWALS: u8 = 5;
 /// Answers kept at once; the oldest go first.
 const MOST: usize = 65_536;
 
@@ -26,8 +29,8 @@ pub(crate) enum Before {
 #[derive(Default)]
 pub(crate) struct Answered {
     known: HashMap<u64, Before>,
-    /// When each may be forgotten, the first to go in front.
-    order: VecDeque<(Duration, u64)>,
+    /// When each may be forgotten, the first to go in front, and how often it may stay.
+    order: VecDeque<(Duration, u64, u8)>,
 }
 
 impl Answered {
@@ -41,12 +44,12 @@ impl Answered {
     pub(crate) fn begin(&mut self, now: Duration, transaction: u64) {
         self.forget(now);
         if self.order.len() >= MOST
-            && let Some((_, oldest)) = self.order.pop_front()
+            && let Some((_, oldest, _)) = self.order.pop_front()
         {
             self.known.remove(&oldest);
         }
         if self.known.insert(transaction, Before::Pending).is_none() {
-            self.order.push_back((now + KEPT, transaction));
+            self.order.push_back((now + KEPT, transaction, RENEWALS));
         }
     }
 
@@ -58,11 +61,16 @@ impl Answered {
     }
 
     fn forget(&mut self, now: Duration) {
-        while let Some((until, transaction)) = self.order.front()
-            && *until <= now
+        while let Some((until, transaction, renewals)) = self.order.front().copied()
+            && until <= now
         {
-            self.known.remove(transaction);
             self.order.pop_front();
+            if renewals > 0 && self.known.get(&transaction) == Some(&Before::Pending) {
+                self.order
+                    .push_back((now + KEPT, transaction, renewals - 1));
+            } else {
+                self.known.remove(&transaction);
+            }
         }
     }
 }
@@ -86,6 +94,18 @@ mod tests {
         // Too late to be of use to anybody.
         answered.answer(1, Bytes::new());
         assert!(answered.known.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_answered_yet_is_no_replay_for_as_long_as_a_peer_asks() {
+        let mut answered = Answered::default();
+        answered.begin(Duration::ZERO, 1);
+        for second in 0..36 {
+            let before = answered.before(Duration::from_secs(second), 1);
+            assert_eq!(before, Some(&Before::Pending), "{second}");
+        }
+        assert_eq!(answered.before(Duration::from_secs(72), 1), None);
+        assert!(answered.known.is_empty() && answered.order.is_empty());
     }
 
     #[test]
