@@ -110,8 +110,12 @@ fn shown(message: &[u8]) -> Text {
     out.push_str("\r\n");
     if body.starts_with("v=0") {
         for line in body.split_inclusive('\n') {
-            match line.split_once("inline:") {
-                Some((before, _)) => out.extend([before, "inline:(hidden)\r\n"]),
+            let secret = KEYS.iter().find_map(|key| {
+                let at = line.find(key)?;
+                (at == 0 || *key == INLINE).then_some(at + key.len())
+            });
+            match secret {
+                Some(at) => out.extend([&line[..at], "(hidden)\r\n"]),
                 None => out.push_str(line),
             }
         }
@@ -124,6 +128,11 @@ fn shown(message: &[u8]) -> Text {
 /// Headers that prove who somebody is.
 const HIDDEN: [&str; 3] = ["Authorization", "Proxy-Authorization", "Identity"];
 
+/// What comes before the keys of media in a session description: SDES (RFC 4568), ICE (RFC 8839
+/// 5.4) and `k=` (RFC 4566 5.12). All but the first begin their line.
+const KEYS: [&str; 3] = [INLINE, "a=ice-pwd:", "k="];
+const INLINE: &str = "inline:";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +142,8 @@ mod tests {
         let message = b"INVITE sip:a@b SIP/2.0\r\n\
             Proxy-authorization : Digest response=\"f00\",\r\n nonce=\"f00\"\r\n\
             To: <sip:a@b>\r\n\r\n\
-            v=0\r\na=crypto:1 AES inline:f00|2^31\r\nm=audio\r\n";
+            v=0\r\nk=clear:f00\r\na=ice-pwd:f00\r\n\
+            a=crypto:1 AES inline:f00|2^31\r\nm=audio\r\n";
         let text = shown(message);
         assert!(!text.contains("f00"), "{text}");
         assert!(
