@@ -11,17 +11,20 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_browser_that_goes_ends_its_call() {
+async fn a_connection_that_goes_takes_its_binding_and_call() {
     let stage = Stage::start().await;
-    let pair = answered(stage.ws("alice").await, stage.udp("bob").await).await;
-    let Pair { alice, mut bob, .. } = pair;
-    alice.wire.drop_connection();
-    let bye = bob.request_of(Method::Bye).await;
-    bob.ok(&bye).await;
-    stage.no_calls().await;
-    stage
-        .until(|node| node.readiness().registrations == 0)
-        .await;
+    let alices = [stage.ws("alice").await, stage.tls("alice").await];
+    for alice in alices {
+        let pair = answered(alice, stage.udp("bob").await).await;
+        let Pair { alice, mut bob, .. } = pair;
+        alice.wire.drop_connection();
+        let bye = bob.request_of(Method::Bye).await;
+        bob.ok(&bye).await;
+        stage.no_calls().await;
+        stage
+            .until(|node| node.readiness().registrations == 0)
+            .await;
+    }
     stage.stop().await;
 }
 

@@ -61,21 +61,6 @@ async fn messages_say_that_they_come_over_tls() {
 }
 
 #[tokio::test]
-async fn a_connection_that_goes_takes_its_binding_and_call() {
-    let stage = Stage::start().await;
-    let pair = answered(stage.tls("alice").await, stage.udp("bob").await).await;
-    let Pair { alice, mut bob, .. } = pair;
-    alice.wire.drop_connection();
-    let bye = bob.request_of(Method::Bye).await;
-    bob.ok(&bye).await;
-    stage.no_calls().await;
-    stage
-        .until(|node| node.readiness().registrations == 0)
-        .await;
-    stage.stop().await;
-}
-
-#[tokio::test]
 async fn each_name_is_shown_its_certificate() {
     let authority = Authority::new();
     let (a, b) = (
